@@ -1,0 +1,165 @@
+"""What all questions share: sizes, rows of the table, what a stretch of work costs."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from benchmarks.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        rounds: how often a short measurement is repeated.
+        runs: how often a whole flow is run.
+        burst: calls in one stretch of a short measurement.
+        counted: calls, or atoms, whose commands are counted. A plan opens some
+            hundred atoms a call: the longer line has to be one call, too.
+        line: tasks in a line.
+        independent: tasks that wait for nothing.
+        memory: atoms in the flows whose memory is measured.
+        sqlite: tasks in a line beside SQLite; 0: not at all.
+    """
+
+    rounds: int
+    runs: int
+    burst: int
+    counted: int
+    line: int
+    independent: int
+    memory: tuple[int, ...]
+    sqlite: int = 0
+
+
+QUICK = Sizes(3, 2, 50, 10, 40, 40, (50,))
+NORMAL = Sizes(15, 3, 200, 50, 1000, 1000, (2000,))
+FULL = Sizes(25, 7, 500, 50, 1000, 1000, (2000, 10_000), sqlite=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a value has to hold: at least, or at most, the limit."""
+
+    limit: float
+    at_least: bool = True
+
+    def met_by(self, value: float) -> bool:
+        """Tell whether a value holds it."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: what was measured, and beside what.
+        values: one per round; the table shows their median and their range.
+        unit: of the values; "" for a count, "x" for a ratio.
+        budget: what the median has to hold, or None where nothing was promised.
+        detail: lines that are printed below the table.
+        raw: whatever else belongs into the file.
+    """
+
+    what: str
+    values: Sequence[float]
+    unit: str = ""
+    budget: Budget | None = None
+    detail: Sequence[str] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float:
+        """The value that is judged."""
+        return statistics.median(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A server, and how much to measure on it."""
+
+    server: Server
+    sizes: Sizes
+
+
+Question = Callable[[Bench], Iterator[Row]]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a stretch of work took.
+
+    Attributes:
+        wall_s: the time that passed.
+        client_s: processor time of this process.
+        server_s: processor time of the server.
+        script_s: of that, inside of scripts, by the server's own clock.
+        scripts: how many scripts were called by their sha.
+    """
+
+    wall_s: float = 0.0
+    client_s: float = 0.0
+    server_s: float = 0.0
+    script_s: float = 0.0
+    scripts: int = 0
+
+    def per(self, count: int) -> str:
+        """Describe the costs of one out of ``count``, in microseconds."""
+        each = 1e6 / count
+        return (
+            f"{self.wall_s * each:.0f} µs: client CPU {self.client_s * each:.0f},"
+            f" server CPU {self.server_s * each:.0f}"
+            f" (inside scripts {self.script_s * each:.0f})"
+        )
+
+
+@contextlib.contextmanager
+def costing(admin: redis.Redis) -> Iterator[Cost]:
+    """Measure what is done inside; the result is complete at the end of the block."""
+    cost = Cost()
+    gc.collect()
+    server_s, script_s, scripts = _server_costs(admin)
+    client_s, started = time.process_time(), time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.wall_s = time.perf_counter() - started
+        cost.client_s = time.process_time() - client_s
+        after = _server_costs(admin)
+        cost.server_s = after[0] - server_s
+        cost.script_s = after[1] - script_s
+        cost.scripts = after[2] - scripts
+
+
+def _server_costs(admin: redis.Redis) -> tuple[float, float, int]:
+    cpu = admin.info("cpu")
+    evalsha = admin.info("commandstats").get("cmdstat_evalsha", {"usec": 0, "calls": 0})
+    busy_s = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
+    return busy_s, evalsha["usec"] / 1e6, evalsha["calls"]
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """Add up several stretches."""
+    return Cost(
+        sum(cost.wall_s for cost in costs),
+        sum(cost.client_s for cost in costs),
+        sum(cost.server_s for cost in costs),
+        sum(cost.script_s for cost in costs),
+        sum(cost.scripts for cost in costs),
+    )
+
+
+def between(yardsticks: Sequence[float]) -> list[float]:
+    """Give what n + 1 yardsticks say about the n stretches between them."""
+    return [(before + after) / 2 for before, after in itertools.pairwise(yardsticks)]

@@ -1,0 +1,103 @@
+"""How many commands does an operation cost?
+
+MONITOR tells what the server has received, from every connection; the commands that
+scripts run are marked in it and left out. Per atom it is the difference between a long
+line and a short one: what starting and ending a run costs is not an atom's.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import redis
+from taskflow import flow
+
+from benchmarks import flows
+from benchmarks.measuring import Bench, Budget, Row
+from benchmarks.operations import operations
+from redisflow.scripts import catalogue
+
+_END = "redisflow-benchmarks-end"
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Count the commands of each operation of Storage, then of an atom in a line."""
+    count = bench.sizes.counted
+    with operations(bench.server.url) as named:
+        for name, operation in named.items():
+            operation(0)
+            with received(bench) as commands:
+                for number in range(1, count + 1):
+                    operation(number)
+            yield Row(
+                f"round trips: Storage.{name}",
+                [commands.total() / count],
+                budget=Budget(1, at_least=False),
+                raw={"calls": count, "commands": dict(commands)},
+            )
+    shapes = (
+        ("an atom in a line", flows.line, False),
+        ("an atom that takes its predecessor's result", flows.handing_on, False),
+        ("an atom in a line, with a listener", flows.line, True),
+    )
+    for what, shape, listened in shapes:
+        short = _of_run(bench, shape(count), listened=listened)
+        long = _of_run(bench, shape(3 * count), listened=listened)
+        each = (long.total() - short.total()) / (2 * count)
+        yield Row(
+            f"round trips: {what}",
+            [each],
+            # A listener may suspend the flow: it is told before more is taken.
+            budget=Budget(2 if listened else 1, at_least=False),
+            detail=[f"a whole run of {3 * count}: {_listed(long)}"],
+            raw={"atoms": 3 * count, "commands": dict(long), "short": dict(short)},
+        )
+
+
+def _of_run(
+    bench: Bench, made: flow.Flow, *, listened: bool
+) -> collections.Counter[str]:
+    """Count the commands of a run, without loading and compiling."""
+    store = {"n0": 0} if made.requires else None
+    with flows.ours(made, bench.server.url, store=store) as engine:
+        if listened:
+            engine.atom_notifier.register("*", lambda *_told: None)
+        with received(bench) as commands:
+            engine.run()
+    return commands
+
+
+@contextlib.contextmanager
+def received(bench: Bench) -> Iterator[collections.Counter[str]]:
+    """Count what the server receives inside of the block, scripts by their names."""
+    commands: collections.Counter[str] = collections.Counter()
+    with (
+        contextlib.closing(bench.server.connect()) as client,
+        client.monitor() as monitor,
+    ):
+        reader = threading.Thread(target=_read, args=(monitor, commands), daemon=True)
+        reader.start()
+        yield commands
+        bench.server.admin.echo(_END)
+        reader.join()
+
+
+def _read(monitor: redis.client.Monitor, commands: collections.Counter[str]) -> None:
+    names = {script.sha: script.name for script in catalogue().values()}
+    for entry in monitor.listen():
+        if entry["client_type"] == "lua":
+            continue  # a script's own
+        words = entry["command"].split(" ", 2)
+        if _END in words:
+            return
+        command = words[0].upper()
+        name = names.get(words[1], command) if command == "EVALSHA" else command
+        if name != "worker_heartbeat":  # one every few seconds, whatever is done
+            commands[name] += 1
+
+
+def _listed(commands: collections.Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in commands.most_common())

@@ -1,0 +1,89 @@
+"""The program: its commands, and how every one of them ends.
+
+`invoke` is the one place where exceptions become a line and a status; commands just
+raise. Usage errors of typer end the same way as ours.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from redisflow.cli import run, server, show
+from redisflow.cli.options import paragraphs
+from redisflow.cli.problems import Status, line_of, status_of, traceback_of
+from redisflow.cli.terminal import say
+
+_DEBUG = "REDISFLOW_DEBUG"
+
+app = typer.Typer(
+    name="redisflow",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command, epilog in ((run.run, run.EPILOG), (show.show, show.EPILOG)):
+    app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
+app.add_typer(server.app, name="server")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if not wanted:
+        return
+    try:
+        version = importlib.metadata.version("redisflow")
+    except importlib.metadata.PackageNotFoundError:
+        version = "(not installed)"
+    typer.echo(f"redisflow {version}")
+    raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:  # the callback has printed it
+    """Run TaskFlow flows with many worker processes that share them through Redis."""
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run the program; returns its exit status."""
+    try:
+        status = app(list(arguments), standalone_mode=False, prog_name="redisflow")
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # all end here
+        if os.environ.get(_DEBUG, "0") not in ("", "0"):
+            sys.stderr.write(traceback_of(error))
+        return _end(error)
+    return int(status or 0)
+
+
+def _end(error: BaseException) -> int:
+    """Tell what was wrong, in a line; returns the status for it."""
+    if isinstance(error, typer.Abort):
+        error = KeyboardInterrupt()
+    # Typer's usage errors: click's classes, which it has brought along or imports.
+    message = getattr(error, "format_message", None)
+    if message is None:
+        say(line_of(error))
+        return status_of(error)
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "redisflow"
+    text = message()
+    if not text:  # no arguments at all: the help was printed
+        return Status.USAGE
+    say(f"{text.rstrip('.')} (see {command} --help)")
+    return Status.USAGE

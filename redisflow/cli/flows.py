@@ -1,0 +1,167 @@
+"""Finding a flow by what a person knows of it, and reading it; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from taskflow.types.failure import Failure
+
+from redisflow.arguments import INJECTOR
+from redisflow.cli.problems import UsageProblem
+from redisflow.client import Client
+from redisflow.keys import FlowKeys, flow_uuid_of
+from redisflow.persistence import RedisBackend
+from redisflow.persistence.reading import read_flow
+from redisflow.persistence.records import (
+    FAILURE_FIELDS,
+    AtomRecord,
+    FlowRecord,
+    parse_payload,
+)
+
+#: Shorter beginnings of a uuid are taken for a typing error.
+SHORTEST_PREFIX = 4
+
+_PAGE = 10_000
+_NAMED = 5
+
+
+class ServerClock:
+    """The server's clock, asked once; all times in Redis are its milliseconds."""
+
+    def __init__(self, client: Client) -> None:
+        seconds, microseconds = client.execute("TIME")
+        self._asked_at = monotonic()
+        self._then_ms = int(seconds) * 1000 + int(microseconds) / 1000
+
+    def now_ms(self) -> float:
+        """Tell what time it is on the server."""
+        return self._then_ms + (monotonic() - self._asked_at) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FlowView:
+    """A flow as it was at one moment.
+
+    Attributes:
+        record: the flow's own hash.
+        atoms: in the order of the graph, without TaskFlow's injector.
+        failures: of these atoms, by name and by field.
+        workers: worker -> seconds left of its lease, of those alive.
+        graph: node number -> the node as the scripts keep it.
+        now_ms: the moment, by the server's clock.
+    """
+
+    record: FlowRecord
+    atoms: Sequence[AtomRecord]
+    failures: Mapping[str, Mapping[str, Failure]]
+    workers: Mapping[str, float]
+    graph: Mapping[bytes, bytes]
+    now_ms: float
+
+
+def find_flow(backend: RedisBackend, text: str) -> str:
+    """Find the uuid of a flow by run id, uuid, or the beginning of a uuid.
+
+    Raises:
+        UsageProblem: there is none, or there are several.
+    """
+    client, keys = backend.client, backend.keys
+    for uuid in (flow_uuid_of(text, keys.namespace), text.lower()):
+        if client.execute("EXISTS", keys.of_flow(uuid).flow):
+            return uuid
+    found: list[str] = []
+    if len(text) >= SHORTEST_PREFIX:
+        found = [uuid for uuid in _known(backend) if uuid.startswith(text.lower())]
+        commands = [("EXISTS", keys.of_flow(uuid).flow) for uuid in found]
+        there = client.execute_many(commands)
+        found = [uuid for uuid, exists in zip(found, there, strict=True) if exists]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(found[:_NAMED]) + (", …" if len(found) > _NAMED else "")
+        raise UsageProblem(f"{text!r} is the beginning of several uuids: {names}")
+    raise UsageProblem(
+        f"{backend.config.address} has no flow with run id or uuid {text!r}"
+    )
+
+
+def _known(backend: RedisBackend) -> Iterator[str]:
+    """Give the uuids in the index; some of those flows may be gone."""
+    start = 0
+    while True:
+        key = backend.keys.flows
+        page = backend.client.execute("ZRANGE", key, start, start + _PAGE - 1)
+        yield from (uuid.decode() for uuid in page)
+        if len(page) < _PAGE:
+            return
+        start += _PAGE
+
+
+def read_view(backend: RedisBackend, uuid: str) -> FlowView:
+    """Read a flow.
+
+    Raises:
+        FlowLost: it is gone.
+    """
+    scripts = backend.scripts_of(uuid)
+    record, atoms = read_flow(scripts, backend)
+    atoms = [atom for atom in atoms if atom.name != INJECTOR]
+    atoms.sort(key=lambda atom: (atom.node < 0, atom.node, atom.name))
+    keys = scripts.keys
+    leases, graph = backend.client.execute_many(
+        [("ZRANGE", keys.workers, 0, -1, "WITHSCORES"), ("HGETALL", keys.graph)]
+    )
+    now_ms = ServerClock(backend.client).now_ms()
+    return FlowView(
+        record,
+        atoms,
+        _failures(backend, keys, atoms),
+        {
+            worker.decode(): (float(deadline) - now_ms) / 1000
+            for worker, deadline in leases
+            if now_ms <= float(deadline) < float("inf")
+        },
+        graph,
+        now_ms,
+    )
+
+
+def _failures(
+    backend: RedisBackend, keys: FlowKeys, atoms: Sequence[AtomRecord]
+) -> dict[str, dict[str, Failure]]:
+    failed = [atom for atom in atoms if atom.failed]
+    commands = [("HMGET", keys.result(atom.uuid), *FAILURE_FIELDS) for atom in failed]
+    found: dict[str, dict[str, Failure]] = {}
+    for atom, values in zip(failed, _paged(backend.client, commands), strict=True):
+        key = keys.result(atom.uuid)
+        found[atom.name] = {
+            field: parse_payload(field, data, backend.codec, key=key)
+            for field, data in zip(FAILURE_FIELDS, values, strict=True)
+            if data is not None
+        }
+    return found
+
+
+def _paged(client: Client, commands: Sequence[tuple[str, ...]]) -> Iterator[Any]:
+    for start in range(0, len(commands), 1000):
+        yield from client.execute_many(commands[start : start + 1000])
+
+
+def seconds_taken(atom: AtomRecord, now_ms: float) -> float | None:
+    """Tell how long an atom ran last, or has been running; None if it never did."""
+    if not atom.started_at:
+        return None
+    end = atom.finished_at if atom.finished_at >= atom.started_at else now_ms
+    if end is now_ms and atom.detail.state not in ("RUNNING", "REVERTING"):
+        return None  # begun, and then put back
+    return max(0.0, (end - atom.started_at) / 1000)
+
+
+def progress_of(atom: AtomRecord) -> float:
+    """Tell how far an atom is, from 0.0 to 1.0."""
+    progress = atom.detail.meta.get("progress", 0.0)
+    return float(progress) if isinstance(progress, int | float) else 0.0

@@ -1,0 +1,222 @@
+"""What came of a run: its results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.highlighter import ReprHighlighter
+from rich.pretty import pretty_repr
+from taskflow import states
+from taskflow.types.failure import Failure
+
+from redisflow.cli.options import Output
+from redisflow.cli.problems import Status, one_line, printable
+from redisflow.cli.progress import atoms_of, counts_of, counts_text
+from redisflow.cli.terminal import console_on, duration, say, whole_output
+from redisflow.codec import Codec, dumps_plain, loads_plain
+from redisflow.engine.processes import LocalRun
+from redisflow.errors import ValueRefused
+
+#: What a person is shown of results; more of them is in the JSON.
+_NAMES = 100
+_LINES = 20
+_ITEMS = 20
+_CHARACTERS = 300
+_DEPTH = 6
+_FAILURES = 10
+
+_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        run_id: the run's name.
+        flow_uuid: the uuid of its flow.
+        flow_name: the flow's name.
+        state: how it ended.
+        counts: atoms by state.
+        results: named results of atoms.
+        store: values that were given to the flow.
+        failures: what failed, as it goes into the JSON.
+        dead_workers: which workers died, and how.
+        elapsed_s: how long this command took.
+    """
+
+    run_id: str
+    flow_uuid: str
+    flow_name: str
+    state: str
+    counts: Mapping[str, int]
+    results: Mapping[str, Any]
+    store: Mapping[str, Any]
+    failures: Sequence[Mapping[str, Any]]
+    dead_workers: Sequence[str]
+    elapsed_s: float
+
+    @property
+    def status(self) -> Status:
+        """The exit status for it."""
+        if self.state == states.SUCCESS:
+            return Status.SUCCESS
+        return Status.SUSPENDED if self.state == states.SUSPENDED else Status.FAILED
+
+
+def outcome_of(local: LocalRun, state: str, elapsed_s: float) -> Outcome:
+    """Collect what came of a run."""
+    storage = local.engine.storage
+    found = {
+        name: value
+        for name, value in local.results().items()
+        if not isinstance(value, Failure)
+    }
+    atoms = sorted(atoms_of(storage.mirror), key=lambda atom: atom.node)
+    provided = dict.fromkeys(name for atom in atoms for name in atom.provides)
+    return Outcome(
+        run_id=local.run_id,
+        flow_uuid=storage.flow_uuid,
+        flow_name=storage.flow_name,
+        state=state,
+        counts=dict(counts_of(storage.mirror)),
+        results={name: found[name] for name in provided if name in found},
+        store=storage.injected_values(),
+        failures=_failures(local, state),
+        dead_workers=local.dead,
+        elapsed_s=elapsed_s,
+    )
+
+
+def print_outcome(outcome: Outcome, output: Output) -> None:
+    """Print the results, or all of it as JSON, and on standard error how it went."""
+    tell(outcome)
+    with whole_output() as stream:
+        if output is Output.JSON:
+            stream.write(json_of(outcome) + "\n")
+        elif outcome.state == states.SUCCESS:
+            _print_results(outcome.results)
+
+
+def tell(outcome: Outcome) -> None:
+    """Say on standard error how a run went."""
+    for failure in outcome.failures[:_FAILURES]:
+        say(failure_line(failure))
+    if len(outcome.failures) > _FAILURES:
+        say(f"and {len(outcome.failures) - _FAILURES} more failures: see -o json")
+    for worker in outcome.dead_workers[:_FAILURES]:
+        say(f"worker {worker}")
+    more = len(outcome.dead_workers) - _FAILURES
+    if more > 0:
+        say(f"and {more} more workers died")
+    say(
+        f"run {outcome.run_id}: {outcome.state} after {duration(outcome.elapsed_s)}"
+        f" ({counts_text(outcome.counts).plain or 'no atoms'})"
+    )
+
+
+def describe_failure(failure: Failure) -> dict[str, Any]:
+    """Give what is told of a failure."""
+    names = list(failure)
+    places = _PLACE.findall(failure.traceback_str or "")
+    return {
+        "type": names[0] if names else "",
+        "message": failure.exception_str,
+        "where": ":".join(places[-1]) if places else None,
+        "traceback": failure.traceback_str,
+    }
+
+
+def failure_line(failure: Mapping[str, Any]) -> str:
+    """Tell of a failure in a line."""
+    atom, method = failure.get("atom"), failure.get("method")
+    of = f"{atom}: " if atom else ""
+    kind = failure["type"].rpartition(".")[2]
+    where = f" ({failure['where']})" if failure["where"] else ""
+    message = one_line(str(failure["message"]))
+    if len(message) > _CHARACTERS:
+        message = f"{message[:_CHARACTERS]}…"
+    return f"{of}{'revert: ' if method == 'revert' else ''}{kind}: {message}{where}"
+
+
+def json_of(outcome: Outcome) -> str:
+    """Write an outcome as JSON."""
+    document = {
+        "run_id": outcome.run_id,
+        "flow_uuid": outcome.flow_uuid,
+        "flow": outcome.flow_name,
+        "state": outcome.state,
+        "exit_status": int(outcome.status),
+        "atoms": dict(outcome.counts),
+        "results": {name: json_value(v) for name, v in outcome.results.items()},
+        "store": {name: json_value(v) for name, v in outcome.store.items()},
+        "failures": list(outcome.failures),
+        "dead_workers": list(outcome.dead_workers),
+        "elapsed_s": round(outcome.elapsed_s, 3),
+    }
+    return dumps_plain(document, indent=True).decode()
+
+
+def json_value(value: Any) -> Any:
+    """Give a value as JSON: tagged as it is in Redis, or else its repr."""
+    try:
+        return loads_plain(Codec().encode(value))
+    except ValueRefused:
+        return {"$repr": repr(value)}
+
+
+def _failures(local: LocalRun, state: str) -> list[dict[str, Any]]:
+    """List what failed: atoms, and whatever else ended the run."""
+    storage = local.engine.storage
+    found: list[dict[str, Any]] = []
+    known: list[Failure] = []
+    for method, failures in (
+        ("execute", storage.get_execute_failures()),
+        ("revert", storage.get_revert_failures()),
+    ):
+        for atom, failure in failures.items():
+            known.append(failure)
+            told = describe_failure(failure)
+            found.append({"atom": atom, "method": method, **told})
+    if state == states.FAILURE:
+        for failure in storage.get_halt_failures():
+            if not any(each.matches(failure) for each in known):
+                told = describe_failure(failure)
+                found.append({"atom": None, "method": None, **told})
+    return found
+
+
+def _print_results(results: Mapping[str, Any]) -> None:
+    """Print results for a person; says so where something is left out."""
+    console = console_on(sys.stdout)
+    highlight = ReprHighlighter()
+    shortened = len(results) > _NAMES
+    for name in list(results)[:_NAMES]:
+        lines, cut = _value_lines(results[name], width=console.width - len(name) - 3)
+        shortened = shortened or cut
+        text = f"{printable(name)} = " + "\n".join(map(printable, lines))
+        console.print(highlight(text), soft_wrap=True)
+    if shortened:
+        more = len(results) - _NAMES
+        also = f" and {more:,} more names" if more > 0 else ""
+        say(f"results are shortened{also}: -o json prints all of them")
+
+
+def _value_lines(value: Any, *, width: int) -> tuple[list[str], bool]:
+    """Write a value; tells whether something is left out."""
+    text = pretty_repr(
+        value,
+        max_width=min(max(20, width), 100),
+        max_length=_ITEMS,
+        max_string=_CHARACTERS,
+        max_depth=_DEPTH,
+    )
+    lines = text.splitlines()
+    cut = bool(re.search(r"\.\.\.|'\+\d+", text))
+    if len(lines) > _LINES:
+        return [*lines[:_LINES], "…"], True
+    return lines, cut

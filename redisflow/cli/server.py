@@ -1,0 +1,75 @@
+"""``redisflow server``: the embedded server of this user."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Annotated
+
+import typer
+
+from redisflow import embedded
+from redisflow.cli.options import Output, OutputOption, paragraphs
+from redisflow.cli.problems import Status
+from redisflow.cli.terminal import say, whole_output
+from redisflow.codec import dumps_plain
+
+EPILOG = """\
+[bold]Examples[/bold]
+
+redisflow server
+
+redis-cli -s "$(redisflow server status --socket)"
+
+Without a URL every command uses this server, and starts it in the background if it
+does not run. Its files are in $XDG_STATE_HOME/redisflow (~/.local/state/redisflow).
+"""
+
+app = typer.Typer(
+    invoke_without_command=True, rich_markup_mode="rich", no_args_is_help=False
+)
+
+
+@app.callback(epilog=paragraphs(EPILOG))
+def server(context: typer.Context) -> None:
+    """Run the embedded server in the foreground; or look at it, or end it."""
+    if context.invoked_subcommand is not None:
+        return
+    say(f"the embedded server runs until Ctrl-C; its files: {embedded.state_dir()}")
+    raise typer.Exit(embedded.foreground())
+
+
+@app.command()
+def stop() -> None:
+    """End the embedded server; its data stays."""
+    say("it has ended" if embedded.stop() else "no embedded server was running")
+
+
+@app.command()
+def status(
+    *,
+    socket: Annotated[
+        bool, typer.Option("--socket", help="Print the path of its socket, no more.")
+    ] = False,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Tell whether the embedded server runs, and where; starts nothing.
+
+    Ends with 4 if it does not run.
+    """
+    found = embedded.status()
+    if found is None:
+        say("the embedded server does not run")
+        raise typer.Exit(Status.SERVER)
+    fields = {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value
+        for name, value in dataclasses.asdict(found).items()
+    }
+    with whole_output() as stream:
+        if socket:
+            stream.write(f"{found.socket_path}\n")
+        elif output is Output.JSON:
+            stream.write(dumps_plain(fields, indent=True).decode() + "\n")
+        else:
+            for name, value in fields.items():
+                stream.write(f"{name.replace('_', ' '):12} {value}\n")

@@ -1,0 +1,263 @@
+"""``redisflow show``: a flow and its atoms as they are now."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from taskflow.types.failure import Failure
+
+from redisflow.cli.flows import (
+    FlowView,
+    find_flow,
+    progress_of,
+    read_view,
+    seconds_taken,
+)
+from redisflow.cli.options import Output, OutputOption, Url
+from redisflow.cli.outcome import describe_failure, failure_line
+from redisflow.cli.problems import printable
+from redisflow.cli.progress import counts_text, state_of, state_text
+from redisflow.cli.terminal import (
+    console_on,
+    duration,
+    say,
+    whole_output,
+    worker_text,
+)
+from redisflow.cli.waits import waiting_for
+from redisflow.codec import dumps_plain
+from redisflow.engine.loading import META_RUN_ID
+from redisflow.persistence import RedisBackend
+from redisflow.persistence.records import AtomRecord
+
+EPILOG = """\
+[bold]Examples[/bold]
+
+redisflow show nightly
+
+redisflow show 4f2a --all
+
+redisflow show nightly -o json | jq '.atoms[] | select(.state == "FAILURE")'
+"""
+
+_RUN = "A run id, the uuid of a flow, or at least four characters that it begins with."
+
+#: Rows of the table, unless all are wanted; those that matter most.
+_ROWS = 100
+_WIDE = 100
+_WAITS_SHOWN = 2
+_WAITS_IN_JSON = 20
+_URGENT = ("FAILURE", "REVERT_FAILURE", "RUNNING", "REVERTING", "RETRYING")
+
+
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN, show_default=False)],
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", "-a", help=f"All atoms, not {_ROWS} at most.")
+    ] = False,
+    url: Url = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Show a flow: its state, its workers, its atoms and what went wrong.
+
+    Only reads; ages and times are by the server's clock.
+    """
+    backend = RedisBackend.from_url(url)
+    try:
+        view = read_view(backend, find_flow(backend, run))
+    finally:
+        backend.close()
+    with whole_output() as stream:
+        if output is Output.JSON:
+            text = dumps_plain(_document(view), indent=True).decode()
+            stream.write(f"{text}\n")
+        else:
+            _print(view, console_on(sys.stdout), every=every)
+
+
+# For a person
+
+
+def _print(view: FlowView, console: Console, *, every: bool) -> None:
+    _print_header(view, console)
+    atoms = _chosen(view.atoms, every=every)
+    if atoms:
+        console.print()
+        console.print(_table(view, atoms, console))
+    failures = [
+        line
+        for atom in atoms
+        for line in _failure_lines(atom.name, view.failures.get(atom.name, {}))
+    ]
+    if failures:
+        console.print()
+        for line in failures:
+            console.print(Text(line, "red"), soft_wrap=True)
+    if len(atoms) < len(view.atoms):
+        say(f"{len(view.atoms) - len(atoms):,} more atoms: --all, or -o json")
+
+
+def _print_header(view: FlowView, console: Console) -> None:
+    fields = view.record.fields
+    age = (view.now_ms - int(fields["created_at"])) / 1000
+    quiet = (view.now_ms - int(fields["updated_at"])) / 1000
+    state = view.record.state or "PENDING"
+    console.print(
+        Text.assemble(
+            "flow ",
+            (printable(fields["name"]), "bold"),
+            "  ",
+            state_text(state),
+            f"  run {view.record.run}  rev {fields['rev']}  age {duration(age)}"
+            f"  changed {duration(quiet)} ago",
+        ),
+        soft_wrap=True,
+    )
+    run_id = view.record.meta.get(META_RUN_ID)
+    named = f"  run id {printable(str(run_id))}" if run_id else ""
+    console.print(f"uuid {fields['uuid']}{named}", soft_wrap=True)
+    if view.workers:
+        leases = (
+            f"{worker_text(worker)} ({duration(left)})"
+            for worker, left in view.workers.items()
+        )
+        console.print(
+            f"{len(view.workers)} alive, with what is left of their leases: "
+            + ", ".join(leases),
+            soft_wrap=True,
+        )
+    else:
+        console.print("no worker is alive")
+    counts = Counter(state_of(atom) for atom in view.atoms)
+    number = len(view.atoms)
+    line = Text(f"{number:,} atom{'' if number == 1 else 's'}  ")
+    console.print(line.append_text(counts_text(counts)), soft_wrap=True)
+
+
+def _chosen(atoms: Sequence[AtomRecord], *, every: bool) -> list[AtomRecord]:
+    """Choose what is shown, in the order of the graph."""
+    if every or len(atoms) <= _ROWS:
+        return list(atoms)
+    first = sorted(atoms, key=lambda atom: (state_of(atom) not in _URGENT, atom.node))
+    return sorted(first[:_ROWS], key=lambda atom: atom.node)
+
+
+def _table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> Table:
+    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_SHOWN + 1)
+    rows = [_row(view, atom, waits.get(atom.name, ())) for atom in atoms]
+    # What says nothing gives way where there is little room.
+    narrow = console.width < _WIDE
+    plain = {"TYPE": "task", "INTENTION": "EXECUTE", "ROUND": "1", "ATTEMPT": "0"}
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    names = []
+    for name in rows[0]:
+        values = {str(row[name]) for row in rows}
+        if values <= {"", "-"} and name in ("OWNER", "WAITS FOR"):
+            continue
+        if narrow and name in plain and values <= {plain[name], "0", "-"}:
+            continue
+        names.append(name)
+        numeric = name in ("ROUND", "ATTEMPT", "PROGRESS", "TIME")
+        table.add_column(
+            name,
+            justify="right" if numeric else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=len(name) if numeric else min(8, len(name)),
+            ratio=None,
+        )
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
+
+
+def _row(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
+    taken = seconds_taken(atom, view.now_ms)
+    progress = progress_of(atom)
+    shown = ", ".join(waits[:_WAITS_SHOWN])
+    return {
+        "ATOM": Text(printable(atom.name)),
+        "TYPE": atom.type,
+        "STATE": state_text(state_of(atom)),
+        "INTENTION": str(atom.detail.intention),
+        "OWNER": worker_text(atom.owner) if atom.owner else "-",
+        "ROUND": str(atom.round),
+        "ATTEMPT": str(atom.attempt),
+        "PROGRESS": f"{progress:.0%}" if progress else "-",
+        "TIME": "-" if taken is None else duration(taken),
+        "WAITS FOR": Text(
+            printable(shown) + (", …" if len(waits) > _WAITS_SHOWN else "")
+        ),
+    }
+
+
+def _failure_lines(atom: str, failures: Mapping[str, Failure]) -> list[str]:
+    return [
+        failure_line(
+            {"atom": printable(atom), "method": method, **describe_failure(failure)}
+        )
+        for field, method in (("failure", "execute"), ("revert_failure", "revert"))
+        if (failure := failures.get(field)) is not None
+    ]
+
+
+# For a program
+
+
+def _document(view: FlowView) -> dict[str, Any]:
+    fields = view.record.fields
+    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_IN_JSON)
+    return {
+        "run_id": view.record.meta.get(META_RUN_ID),
+        "flow_uuid": fields["uuid"],
+        "name": fields["name"],
+        "state": view.record.state or "PENDING",
+        "run": view.record.run,
+        "rev": int(fields["rev"]),
+        "epoch": int(fields["epoch"]),
+        "created_at": _time(fields["created_at"]),
+        "updated_at": _time(fields["updated_at"]),
+        "server_time": _time(view.now_ms),
+        "workers": [
+            {"id": worker, "lease_left_s": round(left, 3)}
+            for worker, left in view.workers.items()
+        ],
+        "counts": dict(Counter(state_of(atom) for atom in view.atoms)),
+        "atoms": [_atom(view, atom, waits.get(atom.name, [])) for atom in view.atoms],
+    }
+
+
+def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
+    failures = view.failures.get(atom.name, {})
+    return {
+        "name": atom.name,
+        "uuid": atom.uuid,
+        "type": atom.type,
+        "state": state_of(atom),
+        "intention": str(atom.detail.intention),
+        "owner": atom.owner or None,
+        "round": atom.round,
+        "attempt": atom.attempt,
+        "progress": progress_of(atom),
+        "started_at": _time(atom.started_at),
+        "finished_at": _time(atom.finished_at),
+        "time_s": seconds_taken(atom, view.now_ms),
+        "waits_for": list(waits),
+        **{field: describe_failure(failure) for field, failure in failures.items()},
+    }
+
+
+def _time(milliseconds: Any) -> str | None:
+    if not (value := float(milliseconds)):
+        return None
+    utc = datetime.datetime.fromtimestamp(value / 1000, datetime.UTC)
+    return utc.isoformat(timespec="milliseconds")

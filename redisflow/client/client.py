@@ -1,0 +1,406 @@
+"""`Client`: calls to one server or cluster, sent again until their deadline.
+
+The first attempt is a plain call. Only when it fails does `Attempts` come in,
+which waits, counts and judges the further ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import random
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from time import monotonic
+from types import TracebackType
+from typing import Any, TypeVar
+
+import redis
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AskError, NoScriptError
+
+from redisflow.client import connect
+from redisflow.client.attempts import Attempts
+from redisflow.client.connect import Handle, ServerInfo
+from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
+from redisflow.client.waiting import Argument, first_key, wait_on
+from redisflow.config import Config
+from redisflow.errors import Outcome, Unavailable
+
+T = TypeVar("T")
+
+#: How much later than the server's own timeout a blocking read may end.
+BLOCK_MARGIN_S = 2.0
+
+#: The clients of this process, for the child of a fork.
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+class Client:
+    """Connections to one server or cluster; any number of threads may share it.
+
+    >>> with Client(parse_url("redis://db1")) as client:  # doctest: +SKIP
+    ...     client.execute("HGET", "redisflow:{F}:flow", "state")
+    b'RUNNING'
+
+    Args:
+        config: which server, and how to talk to it.
+
+    Attributes:
+        config: the same.
+        namespace: what every key begins with.
+
+    Raises:
+        ConfigError: a connection option that redis-py does not have.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.namespace = config.namespace
+        self._options = connect.options_of(config)
+        self._handle: Handle | None = None
+        self._seen = False
+        self._opening = threading.Lock()
+        self._closing = threading.Event()
+        _clients.add(self)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.config.safe_url()!r})"
+
+    def run_script(
+        self,
+        sha: str,
+        source: str,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+        *,
+        deadline_s: float | None = None,
+    ) -> list[Any]:
+        """Run a script by its sha; where the server lacks it, by its source.
+
+        It may run more than once: a lost reply does not tell whether it ran.
+
+        Args:
+            sha: SHA-1 of the source, in hex.
+            source: the Lua text.
+            keys: KEYS; in a cluster all of one slot.
+            args: ARGV.
+            deadline_s: for how long to go on trying; the client's own by default.
+
+        Raises:
+            Unavailable: not reached, or not ready, until the deadline.
+            Refused: reached, and it said no.
+            ServerError: any other error, the script's own included.
+        """
+        started = monotonic()
+        failed: Exception | None = None
+        if (handle := self._handle) is not None:
+            try:
+                return _evalsha(handle, sha, (len(keys), *keys, *args))
+            except NoScriptError:
+                pass
+            except Exception as error:  # noqa: BLE001  _again raises it
+                failed = error
+
+        def evaluate(handle: Handle) -> list[Any]:
+            words = (len(keys), *keys, *args)
+            try:
+                return _evalsha(handle, sha, words)
+            except NoScriptError:
+                reply: list[Any] = handle.execute_command("EVAL", source, *words)
+                return reply
+
+        return self._again(evaluate, failed, started, deadline_s)
+
+    def execute(self, *command: Argument, deadline_s: float | None = None) -> Any:
+        """Run one command; it may run more than once, like a script.
+
+        Replies are bytes, in redis-py's shapes (``HGETALL`` a dict, …).
+
+        Raises:
+            Unavailable: not reached, or not ready, until the deadline.
+            Refused: reached, and it said no.
+            ServerError: any other error.
+        """
+        return self._run(lambda handle: handle.execute_command(*command), deadline_s)
+
+    def execute_many(
+        self,
+        commands: Sequence[tuple[Argument, ...]],
+        *,
+        deadline_s: float | None = None,
+    ) -> list[Any]:
+        """Run plain commands (no scripts) in one round trip per server.
+
+        They are not a transaction: some may be done and others not, and after a
+        lost reply all are sent again.
+
+        Returns:
+            Their replies, in order.
+
+        Raises:
+            Unavailable: not reached, or not ready, until the deadline.
+            Refused: one of them was refused.
+            ServerError: any other error of any of them.
+        """
+        if not commands:
+            return []
+        return self._run(lambda handle: _send_many(handle, commands), deadline_s)
+
+    def block(self, *command: Argument, block_s: float) -> Any:
+        """Wait for a hint, on a connection that nothing else uses meanwhile.
+
+        >>> client.block("BLPOP", key, 5, block_s=5)  # doctest: +SKIP
+
+        Args:
+            command: a blocking command, complete with its own timeout.
+            block_s: that timeout, more than 0.
+
+        Returns:
+            The reply; None for whatever else ends the wait: the timeout, a server
+            that is away or not the primary, `close`. A hint can be lost.
+
+        Raises:
+            Unavailable: the client was closed before, or cannot ever connect.
+            Refused: the server does not allow it.
+            ServerError: the key is of another type, for instance.
+        """
+        until = monotonic() + block_s
+        handle = self._handle
+        try:
+            handle = handle or self._open()
+            return wait_on(handle, command, until + BLOCK_MARGIN_S - monotonic())
+        except Exception as error:
+            if handle is not None and self._closing.is_set():
+                return None  # redis-py trips over connections that others close
+            if reply_text(error).startswith("UNBLOCKED"):
+                return None
+            if not isinstance(error, REDIS_ERRORS):
+                raise
+            moved = isinstance(error, AskError) and isinstance(handle, RedisCluster)
+            fault = self._judge(error, sent=handle is not None)
+            if not (fault.passing or moved):
+                address = self.config.address
+                raise fault.error(address, fault.outcome, block_s) from error
+        if moved:
+            self.execute("EXISTS", first_key(command))  # it finds the slot's server
+        # Whoever loops over hints must not spin while the server is away.
+        pause_s = random.uniform(0.05, 0.25)  # noqa: S311  no secret
+        self._closing.wait(max(0.0, min(until - monotonic(), pause_s)))
+        return None
+
+    def scan(self, match: str) -> Iterator[bytes]:
+        """Yield the keys that match a pattern, from all primaries.
+
+        As with SCAN, a key can come twice, and one that is made or deleted
+        meanwhile may come or not.
+
+        Raises:
+            Unavailable: not reached, or not ready, until the deadline.
+        """
+        for node in self._run(_primaries, None):
+            cursor = 0
+            while True:
+                cursor, found = self._run(_scan_step(node, cursor, match), None)
+                yield from found
+                if not cursor:
+                    break
+
+    def server_info(self) -> ServerInfo | None:
+        """Ask the server what it is; None if the user may not ask.
+
+        In a cluster one of the primaries answers.
+        """
+        return next(iter(self._run(connect.look, None)), None)
+
+    def sibling(self, *, timeout_s: float | None = None) -> Client:
+        """Make another client of the same server, with connections of its own.
+
+        Args:
+            timeout_s: how long it waits for a reply at most, if that is shorter.
+        """
+        config = self.config
+        if timeout_s is not None:
+            before = self._options.get("socket_timeout")
+            timeout_s = timeout_s if before is None else min(before, timeout_s)
+            options = {**config.options, "socket_timeout": timeout_s}
+            config = dataclasses.replace(config, options=options)
+        other = Client(config)
+        other._seen = self._seen
+        return other
+
+    def close(self) -> None:
+        """Disconnect, and wake whoever waits; there is no way back."""
+        self._closing.set()
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            with suppress(*REDIS_ERRORS, OSError):
+                connect.close(handle)
+
+    def _run(self, operation: Callable[[Handle], T], deadline_s: float | None) -> T:
+        started = monotonic()
+        failed: Exception | None = None
+        if (handle := self._handle) is not None:
+            try:
+                return operation(handle)
+            except Exception as error:  # noqa: BLE001  _again raises it
+                failed = error
+        return self._again(operation, failed, started, deadline_s)
+
+    def _again(
+        self,
+        operation: Callable[[Handle], T],
+        failed: Exception | None,
+        started: float,
+        deadline_s: float | None,
+    ) -> T:
+        """Make the further attempts of a call, or its first where nobody connected."""
+        sent = failed is not None
+
+        def attempt() -> T:
+            nonlocal sent
+            sent = False
+            handle = self._handle or self._open()
+            sent = True
+            return operation(handle)
+
+        limit_s = self.config.deadline_s if deadline_s is None else deadline_s
+        attempts = Attempts(
+            attempt,
+            lambda error: self._judge(error, sent=sent),
+            deadline=started + limit_s,
+            closing=self._closing,
+            failed=failed,
+        )
+        try:
+            return attempts.run()
+        except Exception as error:
+            if self._closing.is_set():
+                # redis-py trips over connections that another thread closes.
+                outcome: Outcome = "unknown" if sent else attempts.outcome
+                raise Unavailable("the client was closed", outcome=outcome) from error
+            if attempts.fault is None or not isinstance(error, REDIS_ERRORS):
+                raise
+            waited_s = monotonic() - started
+            address = self.config.address
+            raise attempts.fault.error(address, attempts.outcome, waited_s) from error
+
+    def _judge(self, error: Exception, *, sent: bool) -> Fault:
+        """Tell what an error means, and drop the connections that it spoils."""
+        if isinstance(error, redis.DataError):
+            raise TypeError(str(error)) from error
+        fault = judge(error, sent=sent, seen=self._seen)
+        if fault.network and not self._seen:
+            fault = connect.explain(fault, self.config)
+        handle = self._handle
+        if handle is not None and (fault.network or "READONLY" in fault.reason):
+            connect.drop_idle(handle)
+            if self.config.kind == "embedded":
+                self._handle = None  # it may have ended: opening starts it again
+        return fault
+
+    def _open(self) -> Handle:
+        """Connect, and look at the server if nobody has yet."""
+        with self._opening:
+            if self._closing.is_set():
+                raise Unavailable("the client was closed")
+            if self._handle is not None:
+                return self._handle
+            path = _embedded_path() if self.config.kind == "embedded" else None
+            handle = connect.connect(self.config, self._options, path)
+            if not self._seen:
+                for info in connect.look(handle):
+                    connect.check(info, self.config)
+                self._seen = True
+            self._handle = handle
+            if self._closing.is_set():  # meanwhile
+                self.close()
+            return handle
+
+    def _after_fork(self) -> None:
+        """Forget, in a child, what belongs to its parent."""
+        closed = self._closing.is_set()
+        self._opening, self._closing = threading.Lock(), threading.Event()
+        if closed:
+            self._closing.set()
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            connect.abandon(handle)
+
+
+def _after_fork_in_child() -> None:
+    for client in list(_clients):
+        client._after_fork()  # noqa: SLF001  a module's own
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _embedded_path() -> str:
+    # Most processes have a server elsewhere, and never need this one.
+    from redisflow.embedded import ensure_running  # noqa: PLC0415
+
+    return str(ensure_running().socket_path)
+
+
+def _evalsha(handle: Handle, sha: str, words: tuple[Argument, ...]) -> list[Any]:
+    """Send EVALSHA by the shortest way there is.
+
+    redis-py's own way does half as much work again around it: retries, which are
+    off, and measurements, which nobody asked for.
+    """
+    if not isinstance(handle, redis.Redis):
+        reply: list[Any] = handle.execute_command("EVALSHA", sha, *words)
+        return reply
+    pool = handle.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_command("EVALSHA", sha, *words)
+        reply = connection.read_response()
+    finally:
+        pool.release(connection)
+    return reply
+
+
+def _send_many(handle: Handle, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
+    with handle.pipeline(transaction=False) as pipeline:
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def _primaries(handle: Handle) -> list[ClusterNode | None]:
+    return list(handle.get_primaries()) if isinstance(handle, RedisCluster) else [None]
+
+
+def _scan_step(
+    node: ClusterNode | None, cursor: int, match: str
+) -> Callable[[Handle], tuple[int, list[bytes]]]:
+    command = ("SCAN", cursor, "MATCH", match, "COUNT", 1000)
+
+    def step(handle: Handle) -> tuple[int, list[bytes]]:
+        if node is None:
+            after, found = handle.execute_command(*command)
+        else:
+            cursors, found = handle.execute_command(*command, target_nodes=node)
+            after = next(iter(cursors.values()))
+        return int(after), found
+
+    return step

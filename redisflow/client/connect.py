@@ -1,0 +1,326 @@
+"""Handles of redis-py, made from a `Config`, and a first look at the server.
+
+A handle is redis-py's client of one server (by host, socket or sentinels) or of
+a cluster. All of them are made with no retries of redis-py's own, with replies
+as bytes, and named in the server's list of clients, if the user may do that.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import REDIS_ALLOWED_KEYS, ClusterNode, RedisCluster
+from redis.connection import (
+    URL_QUERY_ARGUMENT_PARSERS,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
+
+from redisflow.client.faults import Fault, hopeless
+from redisflow.config import Config
+from redisflow.errors import ConfigError, Refused
+
+LOG = logging.getLogger(__name__)
+
+
+class Handle(Protocol):
+    """What redis-py's two kinds of client have in common."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command and read its reply."""
+
+    def pipeline(self, transaction: Any = ...) -> Any:
+        """Collect commands, to send them together."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+SOCKET_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 2.0
+
+#: Threads that wait hold a connection each; the server's own limit is 10,000.
+MAX_CONNECTIONS = 1000
+
+_CONNECTIONS: Mapping[str, type] = {
+    "tcp": Connection,
+    "tls": SSLConnection,
+    "unix": UnixDomainSocketConnection,
+    "embedded": UnixDomainSocketConnection,
+}
+
+#: Options that are set here and nowhere else: names, retries and replies.
+_OURS = frozenset(
+    {
+        *("self", "host", "port", "path", "db", "username", "password", "retry"),
+        *("retry_on_timeout", "retry_on_error", "decode_responses", "parser_class"),
+        *("redis_connect_func", "command_packer", "legacy_responses", "kwargs"),
+        *("maint_notifications_config", "event_dispatcher", "himport_registry"),
+    }
+)
+_MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server says about itself.
+
+    Attributes:
+        kind: which of the two servers it is.
+        version: of that server, such as ``(7, 0, 15)``.
+        run_id: changes with each start of a server process.
+        role: "master" or "slave".
+        maxmemory: its limit in bytes, 0 for none.
+        maxmemory_policy: what it does at that limit.
+    """
+
+    kind: Literal["redis", "valkey"]
+    version: tuple[int, ...]
+    run_id: str
+    role: str
+    maxmemory: int
+    maxmemory_policy: str
+
+
+def options_of(config: Config) -> dict[str, Any]:
+    """Convert the options of a configuration as redis-py does, and complete them.
+
+    Raises:
+        ConfigError: an option that redis-py does not have, or a value it cannot read.
+    """
+    known = _known_options(config.kind, config.tls)
+    options: dict[str, Any] = {
+        "socket_timeout": min(SOCKET_TIMEOUT_S, config.deadline_s),
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "max_connections": MAX_CONNECTIONS,
+    }
+    for name, value in config.options.items():
+        if name not in known:
+            raise ConfigError(f"{name}: no setting, and no option of {config.address}")
+        read: Any = URL_QUERY_ARGUMENT_PARSERS.get(name)
+        try:
+            options[name] = read(value) if read and isinstance(value, str) else value
+        except ValueError:
+            raise ConfigError(f"{name} {value!r}: redis-py cannot read it") from None
+    name = options.pop("client_name", "redisflow")
+    options["redis_connect_func"] = functools.partial(_greet, name)
+    if config.username is not None:
+        options["username"] = config.username
+    if config.password is not None:
+        options["password"] = config.password
+    if _HAS_MAINTENANCE:
+        options["maint_notifications_config"] = _no_maintenance()
+    return options
+
+
+def _known_options(kind: str, tls: bool) -> set[str]:  # noqa: FBT001  as in Config
+    cls = _CONNECTIONS.get(kind) or (SSLConnection if tls else Connection)
+    known = {"max_connections"}
+    for base in cls.__mro__[:-1]:
+        known |= inspect.signature(base).parameters.keys()
+    if kind == "cluster":
+        known &= set(REDIS_ALLOWED_KEYS)
+    return {name for name in known - _OURS if not name.startswith(("orig_", "maint"))}
+
+
+def _takes_maintenance() -> bool:
+    parameters = inspect.signature(ConnectionPool.__init__).parameters
+    return "maint_notifications_config" in parameters
+
+
+_HAS_MAINTENANCE = _takes_maintenance()
+
+
+def _no_maintenance() -> object:
+    """Ask for no notices of a hosted server: each would cost a command to connect."""
+    from redis.maint_notifications import (  # noqa: PLC0415  since redis-py 6.3 only
+        MaintNotificationsConfig,
+    )
+
+    return MaintNotificationsConfig(enabled=False)
+
+
+def _greet(name: str, connection: Any) -> None:
+    """Log in, and set the name that CLIENT LIST shows, where the user may."""
+    connection.on_connect()
+    connection.send_command("CLIENT", "SETNAME", name)
+    try:
+        connection.read_response()
+    except redis.ResponseError:
+        LOG.debug("CLIENT SETNAME is not allowed: the connection has no name")
+
+
+def connect(config: Config, options: Mapping[str, Any], path: str | None) -> Handle:
+    """Make a handle; only that of a cluster talks to the server already.
+
+    Args:
+        config: which server.
+        options: from `options_of`.
+        path: the socket of the embedded server.
+    """
+    options = {**options, "retry": Retry(NoBackoff(), 0)}
+    if config.kind == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in config.hosts]
+        return RedisCluster(startup_nodes=nodes, ssl=config.tls, **options)
+    options["db"] = config.db
+    if config.kind == "sentinel":
+        return _sentinel(config, options)
+    if config.kind in ("unix", "embedded"):
+        options["path"] = path or config.path
+    else:
+        options["host"], options["port"] = config.hosts[0]
+    pool = ConnectionPool(connection_class=_CONNECTIONS[config.kind], **options)
+    return redis.Redis.from_pool(pool)
+
+
+def _sentinel(config: Config, options: dict[str, Any]) -> redis.Redis:
+    shared = ("socket_", "ssl_")
+    own: dict[str, Any] = {k: v for k, v in options.items() if k.startswith(shared)}
+    own |= {"retry": options["retry"], "ssl": config.tls}
+    own |= {"username": config.sentinel_username, "password": config.sentinel_password}
+    sentinel = Sentinel(list(config.hosts), sentinel_kwargs=own)
+    if config.tls:
+        options = {**options, "ssl": True}
+    handle: redis.Redis = sentinel.master_for(str(config.service), **options)
+    return handle
+
+
+def pools(handle: Handle) -> Iterator[ConnectionPool]:
+    """Yield the connection pools of a handle, one for each server."""
+    if isinstance(handle, redis.Redis):
+        yield handle.connection_pool
+        return
+    for node in cast(RedisCluster, handle).get_nodes():
+        if node.redis_connection is not None:
+            yield node.redis_connection.connection_pool
+
+
+def drop_idle(handle: Handle) -> None:
+    """Disconnect what is not in use, so that the next attempt connects anew.
+
+    After a failover or behind a router that forgets idle connections, all that
+    wait in a pool are as dead as the one that failed.
+    """
+    if isinstance(handle, redis.Redis):
+        handle.connection_pool.disconnect(inuse_connections=False)
+
+
+def close(handle: Handle) -> None:
+    """Disconnect everything, what other threads are using included."""
+    handle.close()
+    if isinstance(handle, redis.Redis):
+        handle.connection_pool.disconnect()
+        if isinstance(handle.connection_pool, SentinelConnectionPool):
+            for each in handle.connection_pool.sentinel_manager.sentinels:
+                each.close()
+
+
+def abandon(handle: Handle) -> None:
+    """Close a handle's sockets in a forked child; the parent's stay as they are.
+
+    Another thread of the parent may have held the locks at the fork: they get
+    new ones first, or the child would wait for ever.
+    """
+    if isinstance(handle, RedisCluster):
+        handle._lock = threading.RLock()  # noqa: SLF001  see above
+        handle.nodes_manager._lock = threading.RLock()  # noqa: SLF001
+    for pool in pools(handle):
+        pool._lock = pool._fork_lock = threading.RLock()  # noqa: SLF001
+        pool.reset()
+
+
+def look(handle: Handle) -> list[ServerInfo]:
+    """Ask each primary what it is; an empty list if the user may not ask."""
+    try:
+        if isinstance(handle, RedisCluster):
+            return [_info(handle, target_nodes=each) for each in handle.get_primaries()]
+        return [_info(handle)]
+    except redis.exceptions.NoPermissionError:
+        LOG.debug("INFO is not allowed: version and eviction policy are not checked")
+        return []
+
+
+def _info(handle: Handle, **target: Any) -> ServerInfo:
+    try:
+        found: Any = handle.execute_command(
+            "INFO", "server", "memory", "replication", **target
+        )
+    except redis.exceptions.NoPermissionError:
+        raise
+    except redis.ResponseError:  # older than 7.0: one section at a time
+        found = handle.execute_command("INFO", "server", **target)
+    kind: Literal["redis", "valkey"] = (
+        "valkey" if "valkey_version" in found else "redis"
+    )
+    version = str(found.get(f"{kind}_version", "0"))
+    return ServerInfo(
+        kind=kind,
+        version=tuple(int(part) for part in re.findall(r"\d+", version)[:3]),
+        run_id=str(found.get("run_id", "")),
+        role=str(found.get("role", "")),
+        maxmemory=int(found.get("maxmemory", 0)),
+        maxmemory_policy=str(found.get("maxmemory_policy", "noeviction")),
+    )
+
+
+def check(info: ServerInfo, config: Config) -> None:
+    """Refuse a server that is too old, or that may throw keys away.
+
+    Raises:
+        Refused: it is.
+    """
+    minimum = _MINIMUM[info.kind]
+    if info.version < minimum:
+        raise Refused(
+            f"{config.address} is {info.kind} {_dotted(info.version)}: "
+            f"{info.kind} {_dotted(minimum)} is the oldest that redisflow can use"
+        )
+    if info.maxmemory_policy == "noeviction":
+        return
+    problem = (
+        f"{config.address} has maxmemory-policy {info.maxmemory_policy}, which throws "
+        "away flows and leases when memory is short"
+    )
+    if not config.allow_eviction:
+        raise Refused(f"{problem}: set noeviction, or allow_eviction=true here")
+    LOG.warning("%s: allow_eviction accepts that", problem)
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)
+
+
+def explain(fault: Fault, config: Config) -> Fault:
+    """Look closer at a server that failed on first contact: does it expect TLS?"""
+    if config.kind != "tcp" or not re.search("reset|closed", fault.reason):
+        return fault
+    if not _speaks_tls(*config.hosts[0]):
+        return fault
+    return hopeless("it expects TLS: use rediss://")
+
+
+def _speaks_tls(host: str, port: int) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection((host, port), CONNECT_TIMEOUT_S) as plain:
+            context.wrap_socket(plain, server_hostname=host).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,27 @@
+"""Running flows: the engine plug-in, and what loads and starts engines.
+
+==============  ==================================================================
+`shared`        `SharedEngine`, the TaskFlow engine
+`loop`          what it does while it runs
+`worker`        taking work and giving it back; ``items`` is what is exchanged
+`membership`    lease and heartbeat of a worker, and sweeping up after dead ones
+`starting`      joining a run, or starting it
+`atoms`         running the code of users
+`executors`     where that code runs
+`structure`     what a flow looks like to the server
+`checking`      are all arguments provided?
+`settings`      the engine's options
+`loading`       `load`: a flow by its run id
+`factories`     making flows from references
+`processes`     `run`: several worker processes; ``child`` is one of them
+==============  ==================================================================
+"""
+
+from __future__ import annotations
+
+from redisflow.engine.atoms import current
+from redisflow.engine.loading import load
+from redisflow.engine.processes import run
+from redisflow.engine.shared import SharedEngine
+
+__all__ = ["SharedEngine", "current", "load", "run"]

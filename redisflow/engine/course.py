@@ -1,0 +1,165 @@
+"""One engine's part in one run: coming, working, leaving.
+
+A course is made for each call of an engine's ``run``. It joins the run, or starts it,
+works until the run is over or this engine is drained, and leaves. Listeners hear of
+each of the flow's transitions once, whoever made it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any
+
+from taskflow import states
+from taskflow.types import notifier
+
+from redisflow.codec import failure_from
+from redisflow.engine.atoms import AtomRunner
+from redisflow.engine.executors import Executor
+from redisflow.engine.items import Move
+from redisflow.engine.membership import Membership
+from redisflow.engine.settings import Settings
+from redisflow.engine.starting import Start
+from redisflow.engine.stepping import SteppingLoop
+from redisflow.engine.structure import Structure
+from redisflow.engine.worker import Worker
+from redisflow.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+
+class Course:
+    """One engine's part in one run.
+
+    Args:
+        storage: the flow.
+        settings: the engine's options.
+        structure: of the flow.
+        run: number of the run.
+        executor: where tasks run.
+        atom_notifier: told of what atoms do here.
+        notify: told of each of the flow's transitions.
+
+    Attributes:
+        statistics: of the loop, see `Loop`.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        settings: Settings,
+        structure: Structure,
+        *,
+        run: int,
+        executor: Executor,
+        atom_notifier: notifier.Notifier,
+        notify: Callable[[Move], object],
+    ) -> None:
+        self._storage = storage
+        self._structure = structure
+        self._run = run
+        self._executor = executor
+        self._atom_notifier = atom_notifier
+        self._notify = notify
+        self._told_state: str | None = None
+        self._membership = membership_of(storage, settings)
+        self._worker = Worker(storage, self._membership, run=run)
+        self._loop = SteppingLoop(
+            storage,
+            self._membership,
+            self._worker,
+            structure,
+            executor=executor,
+            settings=settings,
+            atom_notifier=atom_notifier,
+            moved=self.moved,
+        )
+        self.statistics: dict[str, Any] = self._loop.statistics
+
+    def steps(
+        self, *, resumes: bool, stepwise: bool, timeout_s: float | None = None
+    ) -> Generator[str, None, str | None]:
+        """Take part in the run.
+
+        Args:
+            resumes: whether a flow that was begun before is RESUMING first.
+            stepwise: give TaskFlow's names of the phases of the work, and begin nothing
+                before the next one is asked for.
+            timeout_s: longest time in the phase WAITING.
+
+        Returns:
+            How the run ended; None if this engine was drained.
+        """
+        known_state = self._storage.get_flow_state()
+        try:
+            start = Start(
+                self._storage,
+                self._membership,
+                self._run,
+                self._structure,
+                self.moved,
+                resumes=resumes,
+            )
+            outcome = start.until_on()
+            if outcome is not None:
+                self._membership.forget()
+                return outcome
+            self._tell_state(known_state, states.RUNNING)
+            self._executor.start()
+            try:
+                if stepwise:
+                    outcome = yield from self._loop.steps(timeout_s)
+                else:
+                    outcome = self._loop.until_the_end()
+            finally:
+                self._executor.stop()
+        except BaseException:
+            # Whatever it was, the others must not wait for the lease.
+            self._leave()
+            raise
+        if outcome is None:
+            self._membership.leave()
+        else:
+            self._membership.forget()
+            self._storage.get_flow_state()  # the flow detail shows the end, too
+            self._tell_state(states.RUNNING, outcome)
+        return outcome
+
+    def drain(self) -> None:
+        """Take no more; end once nothing is held. Safe in a signal handler."""
+        self._loop.drain()
+
+    def halt(self, error: Exception) -> None:
+        """End the run for an error from outside of it."""
+        self._worker.halt_run(failure_from(error))
+
+    def moved(self, move: Move) -> None:
+        """Tell listeners of a transition of the flow."""
+        if move.new == states.PENDING:
+            runner = AtomRunner(self._storage, self._atom_notifier)
+            atoms = self._structure.atoms
+            runner.tell_changes(runner.states_of(atoms), states.PENDING, atoms)
+        self._told_state = move.new
+        self._notify(move)
+
+    def _tell_state(self, old: str, state: str) -> None:
+        """Tell listeners of a state of the flow, unless they know it."""
+        if self._told_state != state:
+            self.moved(Move(self._told_state or old, state))
+
+    def _leave(self) -> None:
+        try:
+            self._membership.leave()
+        except Exception as error:  # noqa: BLE001  # another one is on its way
+            logger.warning("could not say goodbye: %s", error)
+
+
+def membership_of(storage: Storage, settings: Settings) -> Membership:
+    """Make a membership as an engine's options ask for it."""
+    return Membership(
+        storage,
+        lease_s=settings.lease_s,
+        max_attempts=settings.max_attempts,
+        tag=settings.worker_tag,
+    )

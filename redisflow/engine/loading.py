@@ -1,0 +1,133 @@
+"""Getting or creating a flow by its run id, and an engine on it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from taskflow.persistence import models
+
+from redisflow.engine.checking import check_arguments
+from redisflow.engine.executors import make_executor
+from redisflow.engine.factories import FlowOrTask
+from redisflow.engine.settings import Settings
+from redisflow.engine.shared import SharedEngine
+from redisflow.engine.structure import compile_flow
+from redisflow.errors import ConfigError
+from redisflow.keys import flow_uuid_of
+from redisflow.persistence import RedisBackend
+
+META_RUN_ID = "run_id"
+
+
+def load(
+    flow: FlowOrTask,
+    *,
+    run_id: str | None,
+    url: str | None = None,
+    store: Mapping[str, Any] | None = None,
+    rerun: bool = False,
+    **options: Any,
+) -> SharedEngine:
+    """Get or create the flow named ``run_id``, and load an engine on it.
+
+    Every process that loads the same run id shares one flow::
+
+        engine = redisflow.load(make_flow(), run_id="nightly", store={"path": "/srv"})
+        engine.run()
+
+    Args:
+        flow: what to run; the same in every process.
+        run_id: names the flow; None makes a random one (in ``storage.flow_meta``).
+        url: the server; None: ``REDISFLOW_URL``, or the embedded one.
+        store: values for the flow, written if it is new or idle.
+        rerun: start a run that has ended once more, instead of giving its outcome.
+        options: of the engine, see `SharedEngine`.
+
+    Raises:
+        ConfigError: the URL or an option cannot be used.
+        MissingDependencies: an argument has no provider; nothing was written.
+        InvalidState: live workers run it with another value for a name in ``store``.
+        StoreError: the server cannot be used.
+    """
+    backend = RedisBackend.from_url(url)
+    opened = open_run(backend, flow, run_id=run_id)
+    return opened.engine(store=store, rerun=rerun, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """A run id, and the flow that it names.
+
+    Attributes:
+        backend: where the flow is.
+        flow: what to run.
+        run_id: its name.
+        flow_detail: its details, stored or not yet.
+        exists: whether it was stored before.
+    """
+
+    backend: RedisBackend
+    flow: FlowOrTask
+    run_id: str
+    flow_detail: models.FlowDetail
+    exists: bool
+
+    def engine(
+        self, *, store: Mapping[str, Any] | None, rerun: bool, **options: Any
+    ) -> SharedEngine:
+        """Store the flow if it is new, write ``store``, and load an engine."""
+        if not self.exists:
+            self._check(store, options)
+            book = models.LogBook(self.run_id)
+            book.add(self.flow_detail)
+            self.backend.get_connection().save_logbook(book)
+        engine = SharedEngine(
+            self.flow, self.flow_detail, self.backend, {**options, "rerun": rerun}
+        )
+        if store and not engine.over:
+            engine.compile()
+            engine.refuse_other_structure()
+            engine.storage.inject_values(store, joining=True)
+        return engine
+
+    def _check(
+        self, store: Mapping[str, Any] | None, options: Mapping[str, Any]
+    ) -> None:
+        """Find out what is wrong with a flow before any of it is stored."""
+        settings = Settings(options)
+        make_executor(settings.executor, settings.max_workers)
+        structure = compile_flow(self.flow, settings.shared)
+        check_arguments(self.flow, structure, store or {}, {})
+        for name, value in (store or {}).items():
+            self.backend.codec.encode(value, name=name)
+
+
+def open_run(
+    backend: RedisBackend, flow: FlowOrTask, *, run_id: str | None
+) -> OpenedRun:
+    """Find the flow that a run id names, without writing anything.
+
+    Raises:
+        ConfigError: the run id cannot be used.
+        StoreError: the server cannot be used.
+    """
+    run_id = check_run_id(secrets.token_hex(6) if run_id is None else run_id)
+    uuid = flow_uuid_of(run_id, backend.keys.namespace)
+    exists = bool(backend.client.execute("EXISTS", backend.keys.of_flow(uuid).flow))
+    detail = models.FlowDetail(flow.name, uuid)
+    detail.meta[META_RUN_ID] = run_id
+    return OpenedRun(backend, flow, run_id, detail, exists)
+
+
+def check_run_id(run_id: str) -> str:
+    """Return a run id that can be used.
+
+    Raises:
+        ConfigError: it is empty, longer than 200 characters or not printable.
+    """
+    if not run_id or len(run_id) > 200 or not run_id.isprintable():  # noqa: PLR2004
+        raise ConfigError(f"a run id has 1 to 200 printable characters, not {run_id!r}")
+    return run_id

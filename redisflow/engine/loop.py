@@ -1,0 +1,329 @@
+"""The loop of one engine in one run.
+
+One thread takes, completes and keeps the books; tasks run wherever the executor runs
+them and report here through a queue. Hints from other workers come through the same
+queue, or, while nothing runs here, straight from the server.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import queue
+import threading
+from collections import deque
+from concurrent import futures
+from time import monotonic
+from typing import Any
+
+from taskflow import retry, states, task
+from taskflow.deciders import Depth
+from taskflow.types import notifier
+from taskflow.types.failure import Failure
+
+from redisflow.codec import failure_from
+from redisflow.engine.atoms import AtomRunner
+from redisflow.engine.deciding import Resolver, ask_deciders
+from redisflow.engine.executors import Executor, SerialExecutor
+from redisflow.engine.items import Handout, Item, MoveListener, Outcome
+from redisflow.engine.membership import Membership
+from redisflow.engine.settings import Settings
+from redisflow.engine.structure import Atom, Structure
+from redisflow.engine.worker import Worker
+from redisflow.errors import Refused, Unavailable, ValueRefused
+from redisflow.persistence import AtomRecord
+from redisflow.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+#: Longest wait for a hint before the engine looks for itself, in seconds.
+_LONGEST_WAIT_S = 5.0
+
+#: Longest wait on the server at a time, in seconds.
+_SLICE_S = 1.0
+
+#: Items that ``claim_all`` takes at a time.
+_CLAIM_ALL = 200
+
+_HINT = None
+_Event = tuple[Item, "futures.Future[Outcome]"] | None
+
+
+class Loop:
+    """Takes work, runs it and records what came of it, until the run is over.
+
+    Args:
+        storage: the flow.
+        membership: of the worker; waits for hints.
+        worker: does it in the name of this one.
+        structure: what the atoms are.
+        executor: where tasks run; started.
+        settings: the engine's options.
+        atom_notifier: told of what atoms do here.
+        moved: told of the flow's transitions that are made here.
+
+    Attributes:
+        statistics: ``completed`` and ``stale`` atoms of this loop.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        membership: Membership,
+        worker: Worker,
+        structure: Structure,
+        *,
+        executor: Executor,
+        settings: Settings,
+        atom_notifier: notifier.Notifier,
+        moved: MoveListener,
+    ) -> None:
+        self.statistics: dict[str, Any] = {"completed": 0, "stale": 0}
+        self._storage = storage
+        self._membership = membership
+        self._worker = worker
+        self._structure = structure
+        self._executor = executor
+        self._inline = SerialExecutor()  # as in TaskFlow, where retries run
+        self._claim_all = settings.claim_all
+        self._wait_s = min(settings.lease_s / 3, _LONGEST_WAIT_S)
+        self._notifier = atom_notifier
+        self._moved = moved
+        self._runner = AtomRunner(storage, atom_notifier)
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        self._todo: deque[Item] = deque()
+        self._held: dict[str, Item] = {}
+        self._running = 0
+        self._draining = False
+        self._over = threading.Event()
+        self._waker: threading.Thread | None = None
+        membership.swept = self.look_up
+
+    def drain(self) -> None:
+        """Take no more; end once nothing is held. Safe in a signal handler."""
+        self._draining = True
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Ask the server for work soon. Safe to call from any thread."""
+        self._events.put(_HINT)
+
+    def until_the_end(self) -> str | None:
+        """Work until the run is over; returns how it ended, None if drained."""
+        try:
+            handout = self._take()
+            while handout.ended is None:
+                self._hold(handout)
+                if handout.planned:
+                    handout = self._carry_on()
+                elif self._todo and self._may_begin():
+                    handout = self._begin(self._todo.popleft())
+                elif self._draining and not self._held:
+                    return None
+                else:
+                    handout = self._next_event()
+            return handout.ended
+        finally:
+            self._over.set()
+
+    def _hold(self, handout: Handout) -> None:
+        for item in handout.items:
+            self._held[item.id] = item
+            self._todo.append(item)
+
+    def _take(self) -> Handout:
+        return self._worker.take(self._room(), self._held)
+
+    def _room(self, *, released: int = 0) -> int:
+        """How many more items to take once ``released`` of those held are done."""
+        if self._draining:
+            return 0
+        if self._claim_all:
+            return _CLAIM_ALL
+        return max(0, self._executor.slots - len(self._held) + released)
+
+    def _may_begin(self) -> bool:
+        """Whether to begin one more; with ``claim_all`` the executor queues them."""
+        return self._claim_all or self._running < self._executor.slots
+
+    def _carry_on(self) -> Handout:
+        self._tell_moves()
+        return self._take()
+
+    def _tell_moves(self) -> None:
+        """Carry on the plan to its end."""
+        for move in self._worker.carry_on_plan():
+            self._moved(move)
+
+    def _begin(self, item: Item) -> Handout:
+        if item.kind == "finish":
+            del self._held[item.id]
+            move = self._worker.finish(item)
+            if move is not None:
+                self._moved(move)
+            return self._take()
+        try:
+            if item.kind == "resolve":
+                return self._resolve(item)
+            if item.kind == "decide":
+                return self._decide(item)
+            if item.kind == "retry" and not self._try_again(item):
+                return self._take()
+            return self._prepare_and_submit(item)
+        except (Unavailable, Refused):
+            raise
+        except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
+            self._halt(item, error)
+            return self._take()
+
+    def _prepare_and_submit(self, item: Item) -> Handout:
+        atom = self._atom_of(item)
+        job = self._runner.prepare(item, atom)
+        self._running += 1
+        executor = self._executor if isinstance(atom, task.Task) else self._inline
+        executor.submit(job, lambda future: self._events.put((item, future)))
+        return Handout()
+
+    def _resolve(self, item: Item) -> Handout:
+        """Ask what is to be done about a failure, and have it done."""
+        assert item.atom is not None  # noqa: S101  # only atoms fail
+        resolver = Resolver(
+            self._storage, self._structure, functools.partial(self._blame, item)
+        )
+        failure = self._storage.get_execute_failures()[item.atom.name]
+        resolution = resolver.resolve(self._atom_of(item), failure)
+        controller = ""
+        if resolution.controller is not None:
+            controller = self._record_of(resolution.controller).uuid
+        del self._held[item.id]
+        self._worker.resolve(item, resolution.strategy, controller)
+        return self._take()
+
+    def _blame(
+        self, item: Item, controller: retry.Retry, failed: str, failure: Failure
+    ) -> None:
+        self._worker.blame(item, self._record_of(controller), failed, failure)
+
+    def _decide(self, item: Item) -> Handout:
+        """Ask the deciders before an atom, and begin it or leave it out."""
+        atom = self._atom_of(item)
+        depth = ask_deciders(self._storage, self._structure.deciders[atom.name])
+        del self._held[item.id]
+        if depth is None:
+            handout = self._worker.decide(item, "")
+            return self._take() if handout.stale or not handout.items else handout
+        left_out = [atom.name, *self._structure.reached_from(atom, depth)]
+        before = self._runner.states_of(left_out)
+        handout = self._worker.decide(item, depth.name)
+        if handout.stale:
+            return self._take()
+        self._tell_moves()
+        self._runner.tell_changes(before, states.IGNORE, self._structure.atoms)
+        return self._take()
+
+    def _try_again(self, item: Item) -> bool:
+        """Have all after a retry controller start anew; whether it runs here now."""
+        controller = self._atom_of(item)
+        self._runner.tell_retrying(item, controller)
+        again = self._structure.reached_from(controller, Depth.ALL)
+        before = self._runner.states_of(again)
+        while (status := self._worker.retry(item)) == "PLANNED":
+            self._tell_moves()
+        if status == "STALE":
+            del self._held[item.id]
+            return False
+        self._runner.tell_changes(before, states.PENDING, self._structure.atoms)
+        return True
+
+    def _next_event(self) -> Handout:
+        """Handle what comes next: a finished task, a hint, or nothing for a while."""
+        if self._running == 0 and self._events.empty():
+            self._wait_for_a_hint()
+            return self._take()
+        if self._running < self._executor.slots:
+            self._listen_for_hints()
+        event = self._events.get()
+        if event is _HINT:
+            return self._take()
+        return self._complete(*event)
+
+    def _wait_for_a_hint(self, longest_s: float | None = None) -> None:
+        """Wait on the server, in slices, so that `drain` is soon heard."""
+        until = monotonic() + min(self._wait_s, longest_s or self._wait_s)
+        while not self._draining and self._events.empty():
+            left_s = until - monotonic()
+            if left_s <= 0 or self._membership.wait(min(left_s, _SLICE_S)):
+                return
+
+    def _complete(self, item: Item, future: futures.Future[Outcome]) -> Handout:
+        """Record what came of an atom, and take what is next."""
+        # A listener may suspend the flow when it hears of this: tell it, then take.
+        listened = len(self._notifier) > 0
+        room = 0 if listened else self._room(released=1)
+        handout = self._record(item, future, capacity=room)
+        return self._take() if listened or handout.retake else handout
+
+    def _record(
+        self, item: Item, future: futures.Future[Outcome], *, capacity: int
+    ) -> Handout:
+        """Record what came of an atom, and tell listeners of it."""
+        self._running -= 1
+        atom = self._atom_of(item)
+        try:
+            outcome, payload = self._encoded(item, future.result())
+        except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
+            return self._halt(item, error)
+        del self._held[item.id]
+        handout = self._worker.complete(item, outcome, payload, capacity)
+        if handout.stale:
+            self.statistics["stale"] += 1
+            logger.warning("the result of %r came too late and was refused", atom.name)
+            self._storage.mirror.suspect()
+            return Handout(retake=True)
+        self.statistics["completed"] += 1
+        if outcome.state == states.SUCCESS:
+            self._storage.warn_unsupplied(atom.name, outcome.result)
+        self._runner.tell_outcome(item, atom, outcome)
+        return handout
+
+    def _encoded(self, item: Item, outcome: Outcome) -> tuple[Outcome, bytes]:
+        """Encode a result; one that cannot be stored is a failure of its task."""
+        encode, name = self._storage.encode_result, self._atom_of(item).name
+        try:
+            return outcome, encode(outcome.state, outcome.result, name=name)
+        except ValueRefused as error:
+            failed = states.REVERT_FAILURE if item.reverts else states.FAILURE
+            outcome = Outcome(failed, failure_from(error), None)
+            return outcome, encode(failed, outcome.result)
+
+    def _halt(self, item: Item, error: Exception) -> Handout:
+        """End the run for an error around an atom."""
+        self._held.pop(item.id, None)
+        failure = failure_from(error)
+        logger.warning("flow %r is halted: %s", self._storage.flow_name, failure)
+        self._worker.halt(item, failure)
+        return Handout(retake=True)
+
+    def _atom_of(self, item: Item) -> Atom:
+        assert item.atom is not None  # noqa: S101  # only atoms have one
+        return self._structure.atoms[item.atom.name]
+
+    def _record_of(self, atom: Atom) -> AtomRecord:
+        return self._storage.mirror.atom(atom.name)
+
+    def _listen_for_hints(self) -> None:
+        """Let hints come while tasks run elsewhere and there is room for more."""
+        if self._waker is None or not self._waker.is_alive():
+            self._waker = threading.Thread(
+                target=self._hints, name="redisflow-hints", daemon=True
+            )
+            self._waker.start()
+
+    def _hints(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._membership.wait(self._wait_s)
+            except Exception as error:  # noqa: BLE001  # hints are only hints
+                logger.debug("no hints: %s", error)
+                return
+            self.look_up()

@@ -1,0 +1,164 @@
+"""Membership in a flow: an id, a lease, a heartbeat, and watching over the others.
+
+The heartbeat renews the lease on a connection of its own. It also hears when the next
+lease of another worker ends, and is there at that moment: a worker that has not renewed
+by then is dead, and what it held goes back to the flow. While renewals here have not
+been steady for half a lease nobody is declared dead: it may be the server that stood
+still.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable
+
+from redisflow import lease
+from redisflow.codec import failure_from
+from redisflow.errors import WorkerLost
+from redisflow.scripts import FlowScripts
+from redisflow.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+
+class Membership:
+    """One process among the workers of one flow.
+
+    Args:
+        storage: the flow.
+        lease_s: how long others wait before they take its work over.
+        max_attempts: how many workers an atom may cost before it fails.
+        tag: makes the id known beforehand to whoever started this process.
+
+    Attributes:
+        id: names this worker: host, pid and a random part.
+        lease_ms: length of its lease, for the scripts.
+        swept: called, from the heartbeat's thread, when dead workers were found.
+    """
+
+    def __init__(
+        self, storage: Storage, *, lease_s: float, max_attempts: int, tag: str | None
+    ) -> None:
+        self.id = worker_id(os.getpid(), tag or secrets.token_hex(4))
+        self.lease_ms = int(lease_s * 1000)
+        self.swept: Callable[[], object] = lambda: None
+        self._storage = storage
+        self._max_attempts = max_attempts
+        self._lease_s = lease_s
+        self._lease = self._new_lease()
+        self._scripts = storage.backend.scripts_of(storage.flow_uuid)
+        self._wake_key = storage.backend.keys.wake(self.id)
+        self._heart: FlowScripts | None = None
+
+    def keep(self) -> None:
+        """Renew the lease from now on, also after it was lost."""
+        if self._heart is None:
+            client = self._storage.backend.client.sibling()
+            self._heart = FlowScripts(client, self._scripts.keys)
+        elif not self._lease.lost.is_set():
+            return
+        self._lease = self._new_lease()
+        lease.keep(self._lease)
+
+    def _new_lease(self) -> lease.Lease:
+        server = self._storage.backend.config.address
+        return lease.Lease(self._beat, lease_s=self._lease_s, server=server)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease is known to be over."""
+        return self._lease.lost.is_set()
+
+    def leave(self) -> None:
+        """Say goodbye; what is still held goes back to the others."""
+        lease.drop(self._lease)
+        more = 1
+        while more:
+            reply = self._scripts.call("worker_leave", worker=self.id)
+            _taken, more, woken = reply.fields
+            self._storage.wake(woken)
+        self._storage.backend.client.execute("DEL", self._wake_key)
+        self._close_heart()
+
+    def forget(self) -> None:
+        """Stop renewing the lease of a run that is over."""
+        lease.drop(self._lease)
+        self._close_heart()
+
+    def wait(self, block_s: float) -> bool:
+        """Wait for a wake-up hint; returns whether one came."""
+        client = self._storage.backend.client
+        block_s = max(block_s, 0.01)
+        return (
+            client.block("BLPOP", self._wake_key, block_s, block_s=block_s) is not None
+        )
+
+    def sweep(self, dead: str = "") -> int:
+        """Take back what dead workers hold; returns how many workers were dead.
+
+        Args:
+            dead: one that is known to be dead; otherwise those whose lease is over.
+        """
+        return sweep(
+            self._scripts, self._storage, dead, max_attempts=self._max_attempts
+        )
+
+    def _beat(self) -> float | bool:
+        """Renew the lease, and sweep once another's is over."""
+        heart = self._heart
+        if heart is None:
+            return False
+        reply = heart.call(
+            "worker_heartbeat",
+            worker=self.id,
+            lease_ms=self.lease_ms,
+            deadline_s=self._lease_s / 3,
+        )
+        if reply.status == "LOST":
+            return False
+        wait_s: float = reply.fields[0] / 1000
+        if wait_s < 0:
+            return self._lease_s
+        if wait_s == 0 and self._lease.steady:
+            sweep(heart, self._storage, "", max_attempts=self._max_attempts)
+            self.swept()
+        return max(wait_s, self._lease_s / 20)
+
+    def _close_heart(self) -> None:
+        if self._heart is not None:
+            self._heart.client.close()
+            self._heart = None
+
+
+def worker_id(pid: int, tag: str) -> str:
+    """Name the worker of a process: host, pid and a random part."""
+    return f"{os.uname().nodename[:24]}:{pid}:{tag}"
+
+
+def sweep(
+    scripts: FlowScripts, storage: Storage, dead: str, *, max_attempts: int
+) -> int:
+    """Take back what dead workers hold; returns how many workers were dead."""
+    lost = WorkerLost(f"this atom has cost {max_attempts} workers, as many as it may")
+    payload = storage.backend.codec.encode_failure(failure_from(lost))
+    workers: set[bytes] = set()
+    more = 1
+    while more:
+        reply = scripts.call(
+            "worker_sweep", dead=dead, max_attempts=max_attempts, payload=payload
+        )
+        if reply.status == "NONE":
+            break
+        worker, taken, more, woken = reply.fields
+        workers.add(worker)
+        storage.mirror.suspect()
+        storage.wake(woken)
+        if taken or not dead:
+            logger.warning(
+                "worker %s is dead: items taken back: %d", worker.decode(), taken
+            )
+        if dead and not more:
+            break
+    return len(workers)

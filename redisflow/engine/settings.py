@@ -1,0 +1,55 @@
+"""The options of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from redisflow.errors import ConfigError
+
+#: Three renewals must fit into a lease, each with time for a slow reply.
+SHORTEST_LEASE_S = 0.2
+
+
+class Settings:
+    """An engine's options, read and checked."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.executor = options.get("executor", "serial")
+        self.max_workers = _number(options, "max_workers", None, int)
+        self.lease_s = _number(options, "lease_s", 15.0, float)
+        self.max_attempts = _number(options, "max_attempts", 3, int)
+        self.claim_all = _flag(options, "claim_all", default=False)
+        self.worker_tag: str | None = options.get("worker_tag")
+        self.run: int | None = _number(options, "run", None, int)
+        self.rerun = _flag(options, "rerun", default=True)
+        self.inject_transient = _flag(options, "inject_transient", default=True)
+        self.shared = {
+            "defer_reverts": _flag(options, "defer_reverts", default=False),
+            "never_resolve": _flag(options, "never_resolve", default=False),
+        }
+        if self.lease_s < SHORTEST_LEASE_S:
+            message = f"lease_s is at least {SHORTEST_LEASE_S} s, not {self.lease_s}"
+            raise ConfigError(message)
+        if self.max_attempts < 1:
+            raise ConfigError(f"max_attempts is at least 1, not {self.max_attempts}")
+        durability = options.get("durability", "server")
+        if durability != "server":
+            raise ConfigError(f"durability is 'server', not {durability!r}")
+
+
+def _number(
+    options: Mapping[str, Any], name: str, default: Any, kind: type[int] | type[float]
+) -> Any:
+    value = options.get(name, default)
+    try:
+        return default if value is None else kind(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is a number, not {value!r}") from None
+
+
+def _flag(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = options.get(name, default)
+    if isinstance(value, str):
+        return value.strip().lower() in {"1", "t", "true", "on", "y", "yes"}
+    return bool(value)

@@ -1,0 +1,408 @@
+"""`SharedEngine`: a TaskFlow engine of which any number may run one flow.
+
+Each process has one; none is special. Its loop asks the server for work, runs it, and
+records what came of it; the server knows the structure and decides what may run. So
+nothing about a flow lives in an engine that another could not take over::
+
+          ┌────────────── take ◄──────────────┐
+          ▼                                   │ nothing held: wait for a hint
+    run the item ──► complete, which hands out the next ──► … ──► finish
+          │                                                         │
+          └── resolve, plan, halt: bookkeeping that is work, too    ▼
+                                                              run() ends
+
+An engine belongs to the run that was current when it was made: its first ``run``
+returns, or raises, that run's outcome, however late it comes. A later ``run`` of it,
+and an engine made after the end, start the next run.
+
+While Redis is away the engine waits and tries again, up to the client's deadline; then
+``run`` raises `Unavailable`. What it held, others take over when its lease is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from taskflow import exceptions, flow, states, task
+from taskflow.engines import base
+from taskflow.persistence import models
+from taskflow.types.failure import Failure
+
+from redisflow.engine.checking import check_arguments
+from redisflow.engine.course import Course, membership_of
+from redisflow.engine.executors import make_executor
+from redisflow.engine.items import Move
+from redisflow.engine.resetting import reset_flow
+from redisflow.engine.settings import Settings
+from redisflow.engine.starting import refuse_other_structure
+from redisflow.engine.structure import Structure, compile_flow
+from redisflow.engine.worker import Worker
+from redisflow.errors import InvalidState
+from redisflow.persistence import RedisBackend
+from redisflow.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+_QUIET_OUTCOMES = (states.SUCCESS, states.SUSPENDED)
+
+
+class SharedEngine(base.Engine):
+    """A TaskFlow engine that shares its flow with all others on it.
+
+    Made by ``taskflow.engines.load(..., engine="redisflow")`` or `redisflow.load`.
+
+    Options, beside TaskFlow's ``defer_reverts``, ``never_resolve`` and
+    ``inject_transient``:
+
+    * ``executor``: "serial" (default), "threads" or a ``concurrent.futures`` executor;
+      ``max_workers``: how many tasks it runs at a time;
+    * ``lease_s`` (15.0): how long others wait before they take over from it;
+    * ``max_attempts`` (3): how many workers an atom may cost before it fails;
+    * ``claim_all`` (False): take all that is ready, as TaskFlow does, instead of what
+      there is room for;
+    * ``rerun`` (True): whether to start an ended flow once more; if not, ``run`` gives
+      the outcome that it had.
+    """
+
+    def __init__(
+        self,
+        flow: flow.Flow | task.Task,
+        flow_detail: models.FlowDetail,
+        backend: RedisBackend | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # TaskFlow is untyped
+            flow, flow_detail, backend, options
+        )
+        self._settings = Settings(self._options)
+        self._task_executor = make_executor(
+            self._settings.executor, self._settings.max_workers
+        )
+        self._structure: Structure | None = None
+        self._storage = Storage(flow_detail, backend, self._scopes_of)
+        self._run_lock = threading.Lock()
+        self._statistics: dict[str, Any] = {}
+        self._course: Course | None = None
+        self._draining = False
+        self._ensured = False
+        self._outcome: str | None = None
+        self._storage.get_flow_state()
+        self._run = self._current_run(rerun=self._settings.rerun)
+
+    @property
+    def storage(self) -> Storage:
+        """The storage of the flow."""
+        return self._storage
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """What this engine has done in its last run: ``completed``, ``stale``."""
+        return self._statistics
+
+    @property
+    def run_number(self) -> int:
+        """Number of the run that this engine belongs to."""
+        return self._run
+
+    @property
+    def over(self) -> bool:
+        """Whether the run that this engine belongs to had ended when it was loaded."""
+        return self._outcome_of(self._run) is not None
+
+    @property
+    def compilation(self) -> Any:
+        """TaskFlow's compilation of the flow; None before `compile`."""
+        return None if self._structure is None else self._structure.compilation
+
+    def compile(self) -> None:
+        """Compile the flow.
+
+        Raises:
+            Duplicate: two atoms have one name.
+            Unsupported: it uses what this engine cannot run.
+        """
+        if self._structure is None:
+            self._structure = compile_flow(self._flow, self._settings.shared)
+
+    def prepare(self) -> None:
+        """Make sure that every atom has its details.
+
+        Raises:
+            StructureMismatch: live workers run another structure; nothing is written.
+        """
+        structure = self._compiled("prepare")
+        if self._ensured:
+            return
+        self._storage.ensure_atoms(structure.atoms.values())
+        self._inject_atoms(structure, transient=self._settings.inject_transient)
+        self._ensured = True
+
+    def validate(self) -> None:
+        """Check that every argument of every atom has a provider.
+
+        Raises:
+            MissingDependencies: one has none.
+        """
+        structure = self._compiled("validate")
+        if not self._ensured:
+            raise InvalidState(
+                "Can not validate an engine which has not had its storage populated"
+            )
+        self._check_arguments(structure)
+
+    def reset(self) -> None:
+        """Put all atoms back to PENDING, to run the whole flow once more.
+
+        Raises:
+            InvalidState: workers run the flow, or its state does not allow it; nothing
+                was changed.
+        """
+        structure = self._compiled("reset")
+        if not self._ensured:
+            raise InvalidState(
+                "Can not reset an engine which has not had its storage populated"
+            )
+        reset_flow(self._storage, structure, self.atom_notifier, self._notify)
+
+    def suspend(self) -> None:
+        """Ask all workers of the flow to stop after what they are doing."""
+        self._compiled("suspend")
+        moved, old = self._storage.change_flow_state(states.SUSPENDING)
+        if moved:
+            move = Move(old, states.SUSPENDING)
+            course = self._course
+            (self._notify if course is None else course.moved)(move)
+
+    def refuse_other_structure(self) -> None:
+        """Look whether live workers run this flow with another structure.
+
+        Raises:
+            StructureMismatch: they do.
+        """
+        structure = self._compiled("check")
+        self._storage.mirror.sync()
+        refuse_other_structure(self._storage, self._run, structure)
+
+    def settle(self) -> None:
+        """End a run that was told to suspend, if no worker is left to do so."""
+        membership = membership_of(self._storage, self._settings)
+        worker = Worker(self._storage, membership, run=self._run)
+        for item in worker.take(1, ()).items:
+            if item.kind == "finish":
+                worker.finish(item)
+        membership.leave()
+
+    def drain(self) -> None:
+        """Ask this engine to take no more; the flow goes on without it."""
+        self._draining = True
+        if self._course is not None:
+            self._course.drain()
+
+    def run(self, timeout: float | None = None) -> None:
+        """Take part in the flow until its run is over.
+
+        Returns when the flow is in SUCCESS or SUSPENDED (or this engine was drained).
+
+        Args:
+            timeout: as in TaskFlow; it bounds single waits, never the run.
+
+        Raises:
+            Exception: what a task raised, if the flow was reverted or failed; a
+                ``WrappedFailure`` if it was more than one or raised elsewhere.
+            ExecutionFailure: this engine is running already.
+            MissingDependencies: an argument has no provider; nothing was written.
+            StructureMismatch: live workers run another structure.
+            StoreError: the server cannot be used.
+        """
+        if not self._run_lock.acquire(blocking=False):
+            message = "Engine currently locked, please try again later"
+            raise exceptions.ExecutionFailure(message)
+        try:
+            self._outcome = _ended(self._take_part(stepwise=False, timeout_s=timeout))
+        finally:
+            self._run_lock.release()
+        self.raise_outcome()
+
+    def run_iter(self, timeout: float | None = None) -> Generator[str, Any, None]:
+        """Take part in the flow phase by phase, as `run` does in one go.
+
+        A true value that is sent in suspends the flow, and so does closing the
+        iterator; an exception that is thrown in ends the run.
+
+        Args:
+            timeout: longest time in the phase WAITING, in seconds.
+
+        Yields:
+            RESUMING, SCHEDULING, WAITING, ANALYZING, and at last the flow's state.
+
+        Raises:
+            Exception: as `run` does.
+        """
+        phases = self._take_part(stepwise=True, timeout_s=timeout)
+        closed = False
+        while True:
+            try:
+                phase = next(phases)
+            except StopIteration as end:
+                self._outcome = end.value
+                break
+            if not closed:
+                closed = yield from self._hand_out(phase)
+        if not closed and self._outcome not in {None, states.FAILURE}:
+            yield str(self._outcome)
+        self.raise_outcome()
+
+    def _hand_out(self, phase: str) -> Generator[str, Any, bool]:
+        """Give a phase to the caller of `run_iter`; returns whether it was the last."""
+        try:
+            suspends = yield phase
+        except GeneratorExit:
+            self.suspend()
+            return True
+        except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
+            if self._course is not None:
+                self._course.halt(error)
+            return True
+        if suspends:
+            self.suspend()
+        return False
+
+    def outcome(self) -> str | None:
+        """Ask how the run that this engine belongs to has ended; None if it is on.
+
+        Raises:
+            StoreError: the server cannot be used.
+        """
+        if self._outcome is None:
+            self._storage.mirror.sync()
+            self._outcome = self._outcome_of(self._run)
+        return self._outcome
+
+    @property
+    def outcome_known(self) -> bool:
+        """Whether this engine has seen the end of its run."""
+        return self._outcome is not None
+
+    def raise_outcome(self) -> None:
+        """Raise what made the run fail, if this engine has seen it end so."""
+        if self._outcome is not None:
+            self._raise_failures(self._outcome)
+
+    # The course of a run
+
+    def _take_part(
+        self, *, stepwise: bool, timeout_s: float | None
+    ) -> Generator[str, None, str | None]:
+        """Work until the run is over; returns how it ended, None if drained."""
+        self.compile()
+        structure = self._compiled("run")
+        self._storage.mirror.sync()
+        if self._outcome is not None:
+            self._run += 1
+            self._outcome = None
+        refuse_other_structure(self._storage, self._run, structure)
+        outcome = self._outcome_of(self._run)
+        if outcome is not None:
+            return outcome
+        self._check_arguments(structure)
+        resumes = not self._ensured
+        self.prepare()
+        course = self._course = Course(
+            self._storage,
+            self._settings,
+            structure,
+            run=self._run,
+            executor=self._task_executor,
+            atom_notifier=self.atom_notifier,
+            notify=self._notify,
+        )
+        self._statistics = course.statistics
+        try:
+            if self._draining:
+                course.drain()
+            return (
+                yield from course.steps(
+                    resumes=resumes, stepwise=stepwise, timeout_s=timeout_s
+                )
+            )
+        finally:
+            self._course = None
+
+    def _notify(self, move: Move) -> None:
+        """Tell listeners of a transition of the flow."""
+        details = {
+            "engine": self,
+            "flow_name": self._storage.flow_name,
+            "flow_uuid": self._storage.flow_uuid,
+            "old_state": move.old,
+        }
+        self.notifier.notify(move.new, details)
+
+    def _current_run(self, *, rerun: bool) -> int:
+        """Tell which run an engine that is made now belongs to."""
+        if self._settings.run is not None:
+            return self._settings.run
+        record = self._storage.mirror.flow
+        assert record is not None  # noqa: S101  # it was read just before
+        over = record.ended == record.run
+        if over and (rerun or record.state == states.SUSPENDED):
+            return record.run + 1
+        return record.run
+
+    def _outcome_of(self, run: int) -> str | None:
+        """Tell how a run ended; None if it has not."""
+        record = self._storage.mirror.flow
+        assert record is not None  # noqa: S101  # it was read just before
+        if run > record.ended:
+            return None
+        return record.fields.get(f"outcome:{run}") or record.state
+
+    def _raise_failures(self, outcome: str) -> None:
+        if outcome in _QUIET_OUTCOMES:
+            return
+        storage = self._storage
+        failures = storage.get_halt_failures() if outcome == states.FAILURE else []
+        if not failures:
+            failures = [
+                *storage.get_execute_failures().values(),
+                *storage.get_revert_failures().values(),
+            ]
+        Failure.reraise_if_any(failures)
+        raise exceptions.ExecutionFailure(
+            f"flow {storage.flow_name!r} ended in {outcome}, and its failures are gone"
+        )
+
+    # Before a run
+
+    def _compiled(self, what: str) -> Structure:
+        if self._structure is None:
+            raise InvalidState(f"Can not {what} an engine which has not been compiled")
+        return self._structure
+
+    def _scopes_of(self, atom_name: str) -> Any:
+        return None if self._structure is None else self._structure.scopes(atom_name)
+
+    def _inject_atoms(self, structure: Structure, *, transient: bool) -> None:
+        for atom in structure.atoms.values():
+            if atom.inject:
+                self._storage.inject_atom_args(
+                    atom.name, atom.inject, transient=transient
+                )
+
+    def _check_arguments(self, structure: Structure) -> None:
+        storage = self._storage
+        values, into_atoms = storage.injected_values(), storage.injected_into_atoms()
+        check_arguments(self._flow, structure, values, into_atoms)
+
+
+def _ended(phases: Generator[str, None, str | None]) -> str | None:
+    """Let a generator of phases go through; returns what it returns."""
+    while True:
+        try:
+            next(phases)
+        except StopIteration as end:
+            outcome: str | None = end.value
+            return outcome

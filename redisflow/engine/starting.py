@@ -1,0 +1,163 @@
+"""Coming to a flow: join the run that is on, or be the one who starts it.
+
+The one who starts a run brings the structure, in bounded calls, and sets out the count
+of what every node waits for; the others wait for it meanwhile. It does so under its
+lease: when it dies, another takes the start over from the beginning, and everything in
+it may be done twice.
+"""
+
+from __future__ import annotations
+
+from redisflow.engine.items import MoveListener, moves_of
+from redisflow.engine.membership import Membership
+from redisflow.engine.structure import Structure
+from redisflow.errors import NotFound, StructureMismatch
+from redisflow.scripts import Argument, Reply
+from redisflow.storage import Storage
+
+#: Nodes that one script call carries.
+_BATCH = 500
+
+
+class Start:
+    """The start of one run, by one worker.
+
+    Args:
+        storage: the flow.
+        membership: of the worker.
+        run: the run.
+        structure: of the flow that is to run.
+        moved: told of each transition of the flow made on the way.
+        resumes: whether a flow that was begun before is RESUMING and SUSPENDED first,
+            as it is in TaskFlow when an engine meets it for the first time.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        membership: Membership,
+        run: int,
+        structure: Structure,
+        moved: MoveListener,
+        *,
+        resumes: bool = True,
+    ) -> None:
+        self._storage = storage
+        self._membership = membership
+        self._run = run
+        self._structure = structure
+        self._moved = moved
+        self._resumes = resumes
+        self._scripts = storage.backend.scripts_of(storage.flow_uuid)
+
+    def until_on(self) -> str | None:
+        """Join the run, or start it if nobody does.
+
+        Returns:
+            None once the run is on; else how it had ended already.
+
+        Raises:
+            StructureMismatch: live workers run another structure or other options.
+        """
+        while True:
+            reply = self._ask()
+            if reply.status == "ENDED":
+                return str(reply.fields[0].decode())
+            if reply.status == "MISMATCH":
+                raise mismatch(self._storage, reply.fields[0])
+            if reply.status == "JOINED":
+                self._membership.keep()
+                return None
+            if self._bring_about(reply):
+                return None
+
+    def _ask(self) -> Reply:
+        return self._scripts.call(
+            "flow_start",
+            run=self._run,
+            worker=self._membership.id,
+            lease_ms=self._membership.lease_ms,
+            fingerprint=self._structure.fingerprint,
+            nodes=len(self._structure.nodes),
+            never=int(self._structure.never_resolve),
+            resume=int(self._resumes),
+        )
+
+    def _bring_about(self, reply: Reply) -> bool:
+        """Do what has to be done before the run is on; returns whether it is."""
+        if reply.status == "SWEEP":
+            self._membership.sweep()
+            return False
+        self._membership.keep()
+        if reply.status == "WAIT":
+            self._membership.wait(0.1)
+            return False
+        self._tell(reply.fields[0])
+        if reply.status == "CLEAR":
+            self._clear_graph()
+            return False
+        if reply.status == "LOAD":
+            self._load_graph()
+        return self._launch()
+
+    def _clear_graph(self) -> None:
+        left = 1
+        while left:
+            reply = self._scripts.call("graph_clear", worker=self._membership.id)
+            if reply.status == "PLAN":
+                self._scripts.call("plan_step", who=self._membership.id)
+            else:
+                left = reply.fields[0] if reply.status == "OK" else 0
+
+    def _load_graph(self) -> None:
+        for start in range(0, len(self._structure.nodes), _BATCH):
+            records: list[Argument] = []
+            for number, node in enumerate(
+                self._structure.nodes[start : start + _BATCH], start
+            ):
+                records += [number, *node.record]
+            reply = self._scripts.call(
+                "graph_save", rest=records, worker=self._membership.id
+            )
+            if reply.status == "UNKNOWN":
+                raise NotFound(f"Unknown atom name '{reply.fields[0].decode()}'")
+
+    def _launch(self) -> bool:
+        reply = self._scripts.call("flow_launch", worker=self._membership.id)
+        if reply.status != "OK":
+            return False
+        self._tell(reply.fields[0])
+        while True:
+            step = self._scripts.call("plan_step", who=self._membership.id)
+            if step.status == "DONE":
+                moves, woken = step.fields
+                self._tell(moves)
+                self._storage.wake(woken)
+                self._storage.mirror.suspect()
+                return True
+
+    def _tell(self, flat: list[bytes]) -> None:
+        for move in moves_of(flat):
+            self._moved(move)
+
+
+def refuse_other_structure(storage: Storage, run: int, structure: Structure) -> None:
+    """Look, before anything is written, whether live workers run something else.
+
+    Raises:
+        StructureMismatch: they do.
+    """
+    flow, live = storage.mirror.flow, storage.mirror.live
+    if flow is None or not live or run <= flow.ended:
+        return
+    own = structure.fingerprint
+    if flow.fields.get("fingerprint", own) != own:
+        raise mismatch(storage, live)
+
+
+def mismatch(storage: Storage, live: int) -> StructureMismatch:
+    """Make the error of joining a flow with another structure."""
+    return StructureMismatch(
+        f"flow {storage.flow_name!r} ({storage.flow_uuid}) is being run by {live}"
+        " worker(s) with another structure or other options"
+    )

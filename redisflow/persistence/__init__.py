@@ -1,0 +1,22 @@
+"""TaskFlow's persistence interface over Redis: a backend, its connections, its records.
+
+`RedisBackend` is what TaskFlow calls a backend; it owns the `redisflow.client.Client`,
+the namespace and the codec, and everything above it (the storage, the engine, the
+command line) works through the one that it was given. Making it does no I/O.
+
+`records` reads hashes into TaskFlow's details and `fields` writes details as hashes;
+nobody else spells the fields of a record. `reading`, `saving`, `books` and `removal` are
+what a connection does.
+
+A flow and its collections come to be in one script. Around that script, indexes
+without a hash tag (``flows``, ``books``, ``atom-index``) and the logbook's own hash
+are written first: an index may name a flow that does not exist, never the reverse.
+"""
+
+from __future__ import annotations
+
+from redisflow.persistence.backend import RedisBackend
+from redisflow.persistence.connection import RedisConnection
+from redisflow.persistence.records import AtomRecord, FlowRecord
+
+__all__ = ["AtomRecord", "FlowRecord", "RedisBackend", "RedisConnection"]

@@ -1,0 +1,77 @@
+"""The backend: what a configuration becomes before anything is connected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from taskflow.persistence import base
+
+from redisflow.client import Client
+from redisflow.codec import Codec
+from redisflow.config import Config, from_conf, parse_url
+from redisflow.keys import Keys
+from redisflow.persistence.connection import RedisConnection
+from redisflow.rwlock import flow_scripts
+from redisflow.scripts import Argument, FlowScripts
+
+#: For how long a hint is kept that nobody has taken.
+WAKE_MS = 60_000
+
+
+class RedisBackend(base.Backend):
+    """A TaskFlow persistence backend on Redis or Valkey.
+
+    Args:
+        conf: as TaskFlow gives it: ``{"connection": url, ...}``; without a
+            connection, the environment's ``REDISFLOW_URL`` or the embedded server.
+        codec: how values are encoded; the default refuses what JSON with tags
+            cannot bring back equal.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+    """
+
+    def __init__(
+        self, conf: Mapping[str, Any] | None = None, *, codec: Codec | None = None
+    ) -> None:
+        conf = dict(conf or {})
+        super().__init__(conf)  # type: ignore[no-untyped-call]  # as TaskFlow
+        self._open(from_conf(conf) if conf else parse_url(None), codec)
+
+    @classmethod
+    def from_url(cls, url: str | None, *, codec: Codec | None = None) -> RedisBackend:
+        """Make a backend from a URL; None means the environment's, or embedded."""
+        return cls({"connection": url} if url else None, codec=codec)
+
+    def _open(self, config: Config, codec: Codec | None) -> None:
+        self.config = config
+        self.codec = codec or Codec()
+        self.client = Client(config)
+        self.keys = Keys(config.namespace)
+
+    def scripts_of(self, flow_uuid: str) -> FlowScripts:
+        """Bind the scripts to one flow and its lock."""
+        return flow_scripts(self.client, self.keys.of_flow(flow_uuid))
+
+    @property
+    def origin(self) -> str:
+        """Which namespace of which server this is, without passwords."""
+        config = self.config
+        return f"{config.address}/{config.db}:{config.namespace}"
+
+    def wake(self, flow_uuid: str, workers: Iterable[bytes]) -> None:
+        """Push a hint to each of the named workers of a flow."""
+        commands: list[tuple[Argument, ...]] = []
+        for worker in workers:
+            key = self.keys.wake(worker.decode())
+            commands += [("RPUSH", key, flow_uuid), ("PEXPIRE", key, WAKE_MS)]
+        self.client.execute_many(commands)
+
+    def get_connection(self) -> RedisConnection:
+        """Return a connection; all of a backend share its pool."""
+        return RedisConnection(self)
+
+    def close(self) -> None:
+        """Close all connections to the server."""
+        self.client.close()

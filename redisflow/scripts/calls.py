@@ -1,0 +1,200 @@
+"""Scripts bound to keys: one call each, and what its answer means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from redisflow.client import Client, ServerError
+from redisflow.errors import (
+    CorruptKey,
+    FlowLost,
+    NotFound,
+    RedisFlowError,
+    SchemaTooNew,
+    ScriptFailed,
+)
+from redisflow.keys import FlowKeys, LockKeys
+from redisflow.scripts.guard import Guard, Unguarded
+from redisflow.scripts.headers import RECORD_KEYS, Script, catalogue
+
+Argument = str | bytes | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a script answered: a status and the fields that its header lists."""
+
+    status: str
+    fields: list[Any]
+
+
+class Scripts:
+    """The scripts, bound to the keys of one lock, or of one flow.
+
+    Args:
+        client: where they run.
+        keys: what they run on.
+        guard: the flow's lock; gives the scripts that change the flow their fence.
+    """
+
+    def __init__(
+        self, client: Client, keys: LockKeys, guard: Guard | None = None
+    ) -> None:
+        self.client = client
+        self.keys = keys
+        self._guard = guard or Unguarded(keys)
+        self._bound: dict[str, tuple[Script, list[str]]] = {}
+
+    def call(
+        self,
+        name: str,
+        /,
+        *,
+        of: str | None = None,
+        rest: Sequence[Argument] = (),
+        deadline_s: float | None = None,
+        **args: Argument,
+    ) -> Reply:
+        """Run a script.
+
+        Args:
+            name: the script's name.
+            of: uuid of the atom whose records are among the script's keys.
+            rest: values of the argument that ends in ``...``.
+            deadline_s: how long to go on trying; the client's own by default.
+            args: the other arguments, by the names in the script's header.
+
+        Raises:
+            TypeError: the arguments are not those of the header.
+            NotFound: the flow (`FlowLost`), or the lock, is gone.
+            SchemaTooNew: a newer version wrote it.
+            CorruptKey: a key is not what it should be; nothing was changed.
+            StoreError: the server could not be reached, or refused.
+            LeaseLost: the caller's section of the flow's lock is over.
+            Locked: others held the flow's lock until the deadline.
+            RuntimeError: the caller's section is one that only reads.
+        """
+        script, keys = self._bound.get(name) or self._bind(name)
+        if of is not None:
+            keys = [*keys, *self._record_keys(script, of)]
+        if script.guarded:
+            args.setdefault("fence", self._guard.fence())
+        if len(args) != len(script.args) or (rest and script.rest is None):
+            raise TypeError(_arity_message(script, args))
+        try:
+            values: list[Argument] = [args[argument] for argument in script.args]
+        except KeyError:
+            raise TypeError(_arity_message(script, args)) from None
+        values.extend(rest)
+        reply = self._run(script, keys, values, deadline_s)
+        if reply[0] == b"LOCKED":
+            return self._take_turn(script, keys, values, deadline_s)
+        return self._check(script, reply)
+
+    def _run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        values: Sequence[Argument],
+        deadline_s: float | None,
+    ) -> list[Any]:
+        try:
+            return self.client.run_script(
+                script.sha, script.source, keys, values, deadline_s=deadline_s
+            )
+        except ServerError as error:
+            raise self._translate(error, script, keys) from error
+
+    def _take_turn(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        values: list[Argument],
+        deadline_s: float | None,
+    ) -> Reply:
+        """Run a script that met somebody else's section in a section of its own."""
+        limit_s = self.client.config.deadline_s if deadline_s is None else deadline_s
+        until = monotonic() + limit_s
+        with self._guard.turn(limit_s) as fence:
+            values[script.args.index("fence")] = fence
+            left_s = max(0.0, until - monotonic())
+            return self._check(script, self._run(script, keys, values, left_s))
+
+    def _bind(self, name: str) -> tuple[Script, list[str]]:
+        script = catalogue()[name]
+        keys = [getattr(self.keys, k) for k, _ in script.keys if k not in RECORD_KEYS]
+        bound = self._bound[name] = (script, keys)
+        return bound
+
+    def _record_keys(self, script: Script, atom_uuid: str) -> list[str]:
+        return [
+            getattr(self.keys, name)(atom_uuid)
+            for name, _ in script.keys
+            if name in RECORD_KEYS
+        ]
+
+    def _check(self, script: Script, reply: list[Any]) -> Reply:
+        status = reply[0].decode()
+        if status not in script.statuses:
+            message = f"script {script.name} answered {status}, which it does not list"
+            raise ScriptFailed(message, script=script.name)
+        if status in _RAISED:
+            raise self._refusal(script, status, reply[1:])
+        return Reply(status, reply[1:])
+
+    def _refusal(
+        self, script: Script, status: str, fields: Sequence[Any]
+    ) -> RedisFlowError:
+        if status == "FENCED":
+            return self._guard.fenced()
+        if status == "SCHEMA":
+            key = getattr(self.keys, script.keys[0][0])
+            message = f"{key} was written by a newer redisflow"
+            return SchemaTooNew(message, key=key, schema=int(fields[0]))
+        if isinstance(self.keys, FlowKeys):
+            key, uuid = self.keys.flow, self.keys.flow_uuid
+            return FlowLost(f"flow {uuid} is gone ({key})", key=key)
+        return NotFound(f"the lock {self.keys.lock} is gone")
+
+    def _translate(
+        self, error: ServerError, script: Script, keys: Sequence[str]
+    ) -> CorruptKey | ScriptFailed:
+        corrupt = re.search(r"CORRUPT (\S+) (.*)", error.text)
+        if corrupt:
+            message = f"key {corrupt[1]} is not what redisflow wrote: {corrupt[2]}"
+            return CorruptKey(message, key=corrupt[1])
+        if "WRONGTYPE" in error.text:
+            for key, (_, expected) in zip(keys, script.keys, strict=True):
+                found = self.client.execute("TYPE", key).decode()
+                if found not in (expected, "none"):
+                    message = f"key {key} holds a {found}, not a {expected}"
+                    return CorruptKey(message, key=key)
+        message = f"script {script.name} failed: {error.text}"
+        return ScriptFailed(message, script=script.name)
+
+
+class FlowScripts(Scripts):
+    """The scripts of one flow."""
+
+    keys: FlowKeys
+
+    def __init__(
+        self, client: Client, keys: FlowKeys, guard: Guard | None = None
+    ) -> None:
+        super().__init__(client, keys, guard)
+
+
+#: Statuses that mean the same everywhere.
+_RAISED = frozenset({"GONE", "SCHEMA", "FENCED"})
+
+
+def _arity_message(script: Script, args: Mapping[str, Argument]) -> str:
+    wanted, given = (
+        ", ".join(arg for arg in names if arg != "fence" or not script.guarded)
+        for names in (script.args, args)
+    )
+    return f"script {script.name} takes ({wanted}), not ({given})"

@@ -1,0 +1,277 @@
+"""The copy of a flow that one process keeps, and how it is brought up to date.
+
+The mirror is the `FlowDetail` that the storage was given, updated in place, and an
+`AtomRecord` for each atom. ``rev`` says which revision of the flow it shows;
+``heard`` is the highest revision that any reply has told of. While the two are
+equal, nothing is known to have changed.
+
+A write tells the revisions around it. If the one before is the mirror's, nobody
+else has changed anything, and the caller's own change can be applied here without
+asking; otherwise the mirror stays behind until `sync` asks for what has changed,
+which costs one round trip and what changed. Results and the histories of retries are
+not among it: they are fetched when somebody wants them, all that are wanted in one
+round trip, and kept until their atom is seen to have changed.
+
+All methods are safe to call from the threads of one process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from taskflow.persistence import models
+from taskflow.types.failure import Failure
+
+from redisflow.arguments import INJECTOR, Providers
+from redisflow.errors import NotFound
+from redisflow.persistence import RedisBackend
+from redisflow.persistence.records import (
+    AtomRecord,
+    FlowRecord,
+    history_from,
+    parse_atom,
+    parse_flow,
+    parse_payload,
+)
+from redisflow.scripts import FlowScripts
+
+_PAGE = 1000
+_INJECTED = "value:"
+
+
+class Mirror:
+    """One process's copy of a flow.
+
+    Args:
+        flow_detail: updated in place.
+        scripts: those of the flow.
+        backend: where results are fetched and how values are decoded.
+
+    Attributes:
+        atoms: by name.
+        flow: the flow's hash as last seen, or None before the first sync.
+        live: how many workers had a live lease then.
+        providers: who provides which name, of all atoms seen.
+        raised: failures that were raised in this process, with their tracebacks, by
+            atom and by the field of the result hash that holds them.
+    """
+
+    def __init__(
+        self,
+        flow_detail: models.FlowDetail,
+        scripts: FlowScripts,
+        backend: RedisBackend,
+    ) -> None:
+        self.flow_detail = flow_detail
+        self.atoms: dict[str, AtomRecord] = {}
+        self.by_uuid: dict[str, AtomRecord] = {}
+        self.flow: FlowRecord | None = None
+        self.live = 0
+        self.rev = 0
+        self.heard = 0
+        self._suspect = False
+        self.providers = Providers()
+        self.raised: dict[str, dict[str, Failure]] = {}
+        self.lock = threading.RLock()
+        self._scripts = scripts
+        self._backend = backend
+
+    @property
+    def behind(self) -> bool:
+        """Whether something is known to have changed since the last sync."""
+        return self._suspect or self.heard > self.rev or self.flow is None
+
+    def suspect(self) -> None:
+        """Note that something has changed, without knowing what."""
+        self._suspect = True
+
+    def sync(self) -> None:
+        """Bring the mirror up to date.
+
+        Raises:
+            FlowLost: the flow is gone.
+        """
+        with self.lock:
+            self._suspect = False
+            more, rev = 1, self.rev
+            flow_fields: list[bytes] = []
+            changed: list[AtomRecord] = []
+            codec, key_of = self._backend.codec, self._scripts.keys.atom
+            while more:
+                reply = self._scripts.call("flow_sync", since=rev, limit=_PAGE)
+                rev, more, flow_fields, found, self.live = reply.fields
+                changed += [parse_atom(flat, codec, key_of=key_of) for flat in found]
+            # The atoms, and so the providers of a name, have one order everywhere.
+            for record in sorted(
+                changed, key=lambda record: (record.place, record.rev)
+            ):
+                self._adopt(record)
+            self.rev = rev
+            key = self._scripts.keys.flow
+            self.flow = parse_flow(flow_fields, self._backend.codec, key=key)
+            self.heard = max(self.heard, self.rev)
+            self.flow_detail.state = self.flow.state
+            self.flow_detail.meta = dict(self.flow.meta)
+
+    def applied(
+        self, before: int, rev: int, change: Callable[[], object] | None = None
+    ) -> None:
+        """Note a write of this process, and show it if nothing else has happened.
+
+        Args:
+            before: the flow's revision before it.
+            rev: the flow's revision after it.
+            change: applies the same change here; without it the mirror stays behind.
+        """
+        with self.lock:
+            self.heard = max(self.heard, rev)
+            if before == self.rev and change is not None:
+                change()
+                self.rev = rev
+
+    def show_state(self, state: str) -> None:
+        """Show another state of the flow."""
+        self.flow_detail.state = state
+        if self.flow is not None:
+            fields = {**self.flow.fields, "state": state}
+            self.flow = dataclasses.replace(self.flow, fields=fields)
+
+    def show_injected(self, values: Mapping[str, Any], rev: int) -> None:
+        """Show values that were injected into the flow, if it had some before."""
+        record = self.atom(INJECTOR)
+        record.rev = rev
+        known = record.payloads.get(_INJECTED)
+        if known is not None:
+            known.update(values)
+
+    def atom(self, name: str) -> AtomRecord:
+        """Return an atom's record.
+
+        Raises:
+            NotFound: the flow has no atom of that name.
+        """
+        try:
+            return self.atoms[name]
+        except KeyError:
+            raise NotFound(f"Unknown atom name '{name}'") from None
+
+    def add(self, record: AtomRecord) -> None:
+        """Add or replace an atom."""
+        with self.lock:
+            self.by_uuid[record.uuid] = record
+            if self.flow_detail.find(record.uuid) is not record.detail:
+                self.flow_detail.add(record.detail)
+            first = self.atoms.setdefault(record.name, record)
+            if first.uuid != record.uuid and first.place < record.place:
+                return  # two details of one name: it belongs to the first of them
+            self.atoms[record.name] = record
+            record.raised = self.raised.setdefault(record.name, {})
+            if record.provides:
+                self.providers.declare(record.name, record.provides)
+
+    def fetch(self, names: Iterable[str], fields: tuple[str, ...]) -> None:
+        """Bring fields of the atoms' results here, in one round trip.
+
+        Args:
+            names: of the atoms.
+            fields: of the result hash. ``last`` is what ``execute`` returned last;
+                ``results`` of a retry is its whole history.
+        """
+        keys = self._scripts.keys
+        wanted: list[tuple[AtomRecord, list[str]]] = []
+        for record in map(self.atom, names):
+            missing = [record.last if field == "last" else field for field in fields]
+            missing = [field for field in missing if field not in record.payloads]
+            if missing:
+                wanted.append((record, missing))
+        if not wanted:
+            return
+        replies = self._backend.client.execute_many(
+            [
+                ("HGETALL", keys.result(record.uuid))
+                if record.type == "retry" and "results" in missing
+                else ("HMGET", keys.result(record.uuid), *missing)
+                for record, missing in wanted
+            ]
+        )
+        with self.lock:
+            for (record, missing), found in zip(wanted, replies, strict=True):
+                key = keys.result(record.uuid)
+                values = found
+                if isinstance(found, dict):
+                    self._keep_history(record, found, key=key)
+                    values = [found.get(field.encode()) for field in missing]
+                for field, data in zip(missing, values, strict=True):
+                    if field not in record.payloads:
+                        self._keep(record, field, data, key=key)
+
+    def injected(self) -> Mapping[str, Any]:
+        """Return the values injected into the flow, fetching them if need be.
+
+        Raises:
+            NotFound: nothing was injected.
+        """
+        record = self.atom(INJECTOR)
+        values = record.payloads.get(_INJECTED)
+        if values is None:
+            key = self._scripts.keys.result(record.uuid)
+            found = self._backend.client.execute("HGETALL", key)
+            values = {
+                name[len(_INJECTED) :].decode(): self._backend.codec.decode(
+                    data, key=key
+                )
+                for name, data in found.items()
+                if name.startswith(_INJECTED.encode())
+            }
+            record.payloads[_INJECTED] = values
+            record.detail.results = values
+            self.providers.declare(INJECTOR, {name: name for name in values})
+        return dict(values)
+
+    def _keep(
+        self, record: AtomRecord, field: str, data: bytes | None, *, key: str
+    ) -> None:
+        value = None
+        if data is not None:
+            value = parse_payload(field, data, self._backend.codec, key=key)
+            raised = self.raised.get(record.name, {}).get(field)
+            if raised is not None and value.matches(raised):
+                # This process has raised it: its own object has the traceback.
+                value = raised
+        record.payloads[field] = value
+        if hasattr(record.detail, field):
+            setattr(record.detail, field, value)
+
+    def _keep_history(
+        self, record: AtomRecord, found: Mapping[bytes, bytes], *, key: str
+    ) -> None:
+        for name, data in found.items():
+            if name.startswith(b"entry:"):
+                self._keep(record, name.decode(), data, key=key)
+        history = history_from(record.payloads)
+        record.payloads["results"] = record.detail.results = history
+
+    def _adopt(self, fresh: AtomRecord) -> None:
+        """Take over one atom as the server has it."""
+        known = self.atoms.get(fresh.name)
+        if known is not None and known.uuid == fresh.uuid and known.rev == fresh.rev:
+            return
+        if fresh.type == "retry" and not fresh.entries:
+            fresh.payloads["results"] = []  # no need to ask
+        # Users hold TaskFlow's detail objects: those stay the same objects.
+        detail = self.flow_detail.find(fresh.uuid)
+        if type(detail) is type(fresh.detail):
+            fresh.detail = detail.update(fresh.detail)
+        if fresh.type == "retry":
+            fresh.detail.results = fresh.payloads.get("results", [])
+        if known is not None and known.uuid == fresh.uuid:
+            # So do the records: a worker holds one while its task runs.
+            for item in dataclasses.fields(fresh):
+                setattr(known, item.name, getattr(fresh, item.name))
+            fresh = known
+        self.add(fresh)
+        if fresh.name == INJECTOR:
+            self.injected()

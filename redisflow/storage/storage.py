@@ -1,0 +1,14 @@
+"""The class `Storage`; see the package's docstring for what it promises."""
+
+from __future__ import annotations
+
+from redisflow.arguments import INJECTOR
+from redisflow.storage.flows import FlowMethods
+from redisflow.storage.retries import RetryMethods
+from redisflow.storage.values import ValueMethods
+
+
+class Storage(FlowMethods, RetryMethods, ValueMethods):
+    """TaskFlow's storage interface over a flow in Redis."""
+
+    injector_name = INJECTOR

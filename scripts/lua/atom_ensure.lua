@@ -1,0 +1,75 @@
+#!lua
+--[[
+  Give each named atom its details, unless it has them: one detail per name, whoever asks.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    atoms         hash    name -> uuid
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+  ARGV
+    who        str     who asks, for the journal
+    fence      str     the caller's fence, or empty outside any section
+    records... bytes   for each atom, at most 1000: name, type (task or retry), version,
+                       uuid if it is new, what it provides (JSON)
+
+  RETURNS
+    {'OK', before, rev, uuids}  the uuid of each, in the order asked; before and rev are
+                                the flow's revisions around the call
+    {'DUPLICATE', name, type}   that name belongs to an atom of another type
+    {'LOCKED'}                  others hold the lock: wait for a turn, and call again
+    {'FENCED'}                  the caller's lease on the lock is over
+    {'GONE'}                    no such flow
+    {'SCHEMA', n}               a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "check_log"
+--- @include "change_atom"
+--- @include "commit"
+--- @include "new_atom"
+--- @include "read_atom"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+check_log()
+local before, uuids, fresh, named = flow.rev, {}, {}, {}
+local place = read('ZCARD', keys.changes)
+for i = 1, #args.records, 5 do
+  local name, type, uuid = args.records[i], args.records[i + 1], args.records[i + 3]
+  local known = named[name] or read('HGET', keys.atoms, name)
+  if known then
+    local atom = not named[name] and read_atom(known)
+    if not (named[name] or atom) then
+      error({err = 'CORRUPT ' .. record_key('atom', known) .. ' it is gone'})
+    end
+    local stored = atom and read('HMGET', atom.key, 'type', 'provides') or {named[known]}
+    if stored[1] ~= type then return {'DUPLICATE', name, stored[1]} end
+    uuids[#uuids + 1] = known
+    if atom and ((stored[2] or '') ~= args.records[i + 4] or atom.state == '') then
+      fresh[#fresh + 1] = {atom = atom, fields = {'provides', args.records[i + 4]}}
+    end
+  else
+    local atom, fields = new_atom(uuid, name, type, args.records[i + 2], place)
+    place = place + 1
+    read('HLEN', atom.key)
+    if args.records[i + 4] ~= '' then
+      fields[#fields + 1] = 'provides'
+      fields[#fields + 1] = args.records[i + 4]
+    end
+    fresh[#fresh + 1] = {atom = atom, name = name, fields = fields}
+    named[name], named[uuid] = uuid, type
+    uuids[#uuids + 1] = uuid
+  end
+end
+if #fresh > 0 then
+  for _, entry in ipairs(fresh) do
+    if entry.name then redis.call('HSET', keys.atoms, entry.name, entry.atom.uuid) end
+    local state = entry.atom.state ~= '' and entry.atom.state or 'PENDING'
+    change_atom(flow, entry.atom, {state = state, intention = entry.name and 'EXECUTE'}, args.who,
+      entry.fields)
+  end
+  commit(flow, now_ms())
+end
+return {'OK', before, flow.rev, uuids}

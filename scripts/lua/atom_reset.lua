@@ -1,0 +1,56 @@
+#!lua
+--[[
+  Put an atom that nobody holds back to a state, without results, to be executed.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    missing       hash    what each node waits for
+    idle          zset    workers that wait
+    plan          hash    a change in progress
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+    atom          hash    the atom
+    result        hash    its results
+  ARGV
+    atom     str     its uuid
+    state    str     the state to go back to
+    who      str     who asks, for the journal
+    fence    str     the caller's fence, or empty outside any section
+
+  RETURNS
+    {'MOVED', old, before, rev, wake}  reset; before and rev are the flow's revisions
+    {'SAME', old}                      it is in that state: nothing was changed
+    {'HELD', owner}                    a worker holds the atom
+    {'UNKNOWN'}                        no such atom
+    {'LOCKED'}                         others hold the lock: wait for a turn, and call again
+    {'FENCED'}                         the caller's lease on the lock is over
+    {'GONE'}                           no such flow
+    {'SCHEMA', n}                      a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "check_log"
+--- @include "change_atom"
+--- @include "check_derived"
+--- @include "commit"
+--- @include "follow_edit"
+--- @include "read_atom"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+check_log()
+local atom = read_atom(args.atom)
+if not atom then return {'UNKNOWN'} end
+local old, before = atom.state, flow.rev
+if old == args.state then return {'SAME', old} end
+if atom.owner ~= '' then return {'HELD', atom.owner} end
+check_derived()
+local fields = {'failed', ''}
+if read('HEXISTS', atom.key, 'entries') == 1 then fields = {'failed', '', 'entries', 0} end
+read('HLEN', keys.result)
+redis.call('UNLINK', keys.result)
+change_atom(flow, atom, {state = args.state, intention = 'EXECUTE'}, args.who, fields)
+local wake = follow_edit(flow, atom)
+commit(flow, now_ms())
+return {'MOVED', old, before, flow.rev, wake}

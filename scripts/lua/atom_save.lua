@@ -1,0 +1,59 @@
+#!lua
+--[[
+  Record a task's result from outside the engine: the first one of a round wins.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    missing       hash    what each node waits for
+    idle          zset    workers that wait
+    plan          hash    a change in progress
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+    atom          hash    the atom
+    result        hash    its results
+  ARGV
+    atom       str     its uuid
+    state      str     the state that it is in with this result
+    payload    bytes   the result or the failure, encoded
+    writer     str     identity of the Storage that saves; it may replace its own result
+    fence      str     the caller's fence, or empty outside any section
+
+  RETURNS
+    {'OK', old, before, rev, wake}  recorded; before and rev are the flow's revisions
+    {'STALE', writer}               another has finished it in this round, or holds it
+    {'UNKNOWN'}                     no such task
+    {'LOCKED'}                      others hold the lock: wait for a turn, and call again
+    {'FENCED'}                      the caller's lease on the lock is over
+    {'GONE'}                        no such flow
+    {'SCHEMA', n}                   a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "check_log"
+--- @include "change_atom"
+--- @include "check_derived"
+--- @include "commit"
+--- @include "finished_by"
+--- @include "follow_edit"
+--- @include "mark_result"
+--- @include "read_atom"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+check_log()
+local atom = read_atom(args.atom)
+if not atom or read('HGET', atom.key, 'type') ~= 'task' then return {'UNKNOWN'} end
+if atom.owner ~= '' then return {'STALE', atom.owner} end
+local other = finished_by(atom, args.state, keys.result)
+if other and other ~= args.writer then return {'STALE', other} end
+check_derived()
+read('HLEN', keys.result)
+local old, before = atom.state, flow.rev
+local failed = mark_result(keys.result, atom, args.state, args.payload)
+change_atom(flow, atom, {state = args.state}, args.writer,
+  {'writer', args.writer, 'writer_round', int(atom.round), 'failed', failed})
+local wake = {}
+if old ~= args.state then wake = follow_edit(flow, atom) end
+commit(flow, now_ms())
+return {'OK', old, before, flow.rev, wake}

@@ -1,0 +1,64 @@
+#!lua
+--[[
+  Set the state or the intention of an atom that nobody holds, or compare and set its state.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    missing       hash    what each node waits for
+    idle          zset    workers that wait
+    plan          hash    a change in progress
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+    atom          hash    the atom
+  ARGV
+    atom       str     its uuid
+    state      str     the new state, or empty to leave it
+    intention  str     the new intention, or empty to leave it
+    expected   str     only if the state is this one; empty: whatever it is
+    checked    int     1: only if taskflow.states allows it
+    who        str     who asks, for the journal
+    fence      str     the caller's fence, or empty outside any section
+
+  RETURNS
+    {'MOVED', old, before, rev, wake}  it is so now; before and rev are the flow's revisions
+    {'SAME', old}                      it was so already
+    {'OTHER', old}                     the state is not the expected one
+    {'INVALID', old}                   taskflow does not allow it
+    {'HELD', owner}                    a worker holds the atom
+    {'UNKNOWN'}                        no such atom
+    {'LOCKED'}                         others hold the lock: wait for a turn, and call again
+    {'FENCED'}                         the caller's lease on the lock is over
+    {'GONE'}                           no such flow
+    {'SCHEMA', n}                      a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "check_log"
+--- @include "atom_transition_of"
+--- @include "change_atom"
+--- @include "check_derived"
+--- @include "commit"
+--- @include "follow_edit"
+--- @include "read_atom"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+check_log()
+local atom = read_atom(args.atom)
+if not atom then return {'UNKNOWN'} end
+local old, before = atom.state, flow.rev
+local to = args.state ~= '' and args.state or old
+local intention = args.intention ~= '' and args.intention or atom.intention
+if args.expected ~= '' and old ~= args.expected then return {'OTHER', old} end
+if to == old and intention == atom.intention then return {'SAME', old} end
+if atom.owner ~= '' then return {'HELD', atom.owner} end
+if args.checked == 1 and to ~= old
+    and not atom_transition_of(read('HGET', atom.key, 'type'), old, to) then
+  return {'INVALID', old}
+end
+check_derived()
+change_atom(flow, atom, {state = to, intention = intention}, args.who)
+local wake = follow_edit(flow, atom)
+commit(flow, now_ms())
+return {'MOVED', old, before, flow.rev, wake}

@@ -1,0 +1,78 @@
+#!lua flags=allow-oom
+--[[
+  End a run: nothing is held or planned, and nothing more will be handed out.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    missing       hash    what each node waits for
+    ready         zset    work that may be taken
+    claims        hash    who holds which item
+    workers       zset    worker -> lease deadline
+    idle          zset    workers that wait
+    plan          hash    a change in progress
+    events        stream  the journal
+  ARGV
+    run      int     the run to end
+    worker   str     who does it
+    token    str     the token of its claim on the item finish
+    fence    str     the caller's fence, or empty outside any section
+
+  RETURNS
+    {'OK', old, state, workers}  the run ended in this state; workers to tell
+    {'ENDED', state}             it had ended, like this
+    {'AGAIN'}                    there is work again: the claim is dropped, take
+    {'STALE'}                    the claim is no longer the worker's
+    {'LOCKED'}                   others hold the lock: wait for a turn, and call again
+    {'FENCED'}                   the caller's lease on the lock is over
+    {'GONE'}                     no such flow
+    {'SCHEMA', n}                a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "change_flow"
+--- @include "commit_flow"
+--- @include "drop_claim"
+--- @include "holds"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+read('XLEN', keys.events)
+if args.run <= flow.ended then
+  return {'ENDED', read('HGET', keys.flow, 'outcome:' .. args.run) or flow.state}
+end
+if not holds(args.worker, args.token, 'finish') then return {'STALE'} end
+local left = read('ZCARD', keys.ready) - 1
+read('HLEN', keys.plan)
+local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
+-- What an edit has made ready since finish was claimed may be held by now.
+local held = read('HLEN', keys.claims) > 3
+if flow.planned or held or (flow.state == 'RUNNING' and flow.halt == 0 and left > 0) then
+  drop_claim(args.worker, 'finish', mine)
+  return {'AGAIN'}
+end
+local old, state = flow.state, 'REVERTED'
+if flow.halt > 0 then
+  state = 'FAILURE'
+elseif left > 0 then
+  state = 'SUSPENDED'
+elseif flow.unfinished == 0 then
+  state = 'SUCCESS'
+end
+read('HLEN', keys.missing)
+read('ZCARD', keys.idle)
+local tell = read('ZRANGEBYSCORE', keys.workers, '-inf', '(inf', 'LIMIT', 0, 1000)
+change_flow(flow, state, args.worker)
+local row = flow.fields
+for name, value in pairs({ended = args.run, ['outcome:' .. args.run] = state}) do
+  row[#row + 1] = name
+  row[#row + 1] = value
+end
+redis.call('HDEL', keys.claims, 'finish', '#' .. args.worker)
+redis.call('ZREMRANGEBYSCORE', keys.workers, '-inf', '(inf')
+redis.call('ZREMRANGEBYSCORE', keys.idle, '-inf', '(inf')
+redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
+redis.call('UNLINK', keys.missing)
+redis.call('HSET', keys.missing, '-', '')
+commit_flow(flow, now_ms())
+return {'OK', old, state, tell}

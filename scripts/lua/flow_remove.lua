@@ -1,0 +1,55 @@
+#!lua flags=allow-oom
+--[[
+  Remove a flow with all that belongs to it, some of its atoms in each call. The flow itself
+  goes first, so that nobody can use what is left; called again, it goes on.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    lock_queue    zset    who waits for the lock
+    lock_owners   hash    who all these are
+    atoms         hash    name -> uuid
+    graph         hash    the structure
+    missing       hash    what each node waits for
+    ready         zset    work that may be taken
+    claims        hash    who holds which item
+    workers       zset    worker -> lease deadline
+    idle          zset    workers that wait
+    plan          hash    a change in progress
+    reached       string  bitmap of the nodes that a walk has come to
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+  ARGV
+    limit  int  how many atoms it may remove, at most 1000
+    fence  str  the caller's fence, or empty outside any section
+
+  RETURNS
+    {'OK', uuids}    nothing is left of it; these atoms were the last
+    {'MORE', uuids}  these atoms are gone: call again
+    {'LOCKED'}       others hold the lock: wait for a turn, and call again
+    {'FENCED'}       the caller's lease on the lock is over
+    {'GONE'}         cannot happen here; enter_flow answers it
+    {'SCHEMA', n}    a newer version wrote it
+]]
+--- @include "enter_flow"
+--- @include "check_collections"
+--- @include "record_key"
+local flow, refusal = enter_flow()
+if not flow and refusal[1] ~= 'GONE' then return refusal end
+check_collections()
+local uuids, records = read('ZRANGEBYSCORE', keys.changes, '(0', '+inf', 'LIMIT', 0, args.limit), {}
+for i, uuid in ipairs(uuids) do
+  records[2 * i - 1], records[2 * i] = record_key('atom', uuid), record_key('result', uuid)
+  read('HLEN', records[2 * i - 1])
+  read('HLEN', records[2 * i])
+end
+local left = read('ZCARD', keys.changes) - #uuids
+redis.call('UNLINK', keys.flow)
+if uuids[1] then
+  redis.call('UNLINK', unpack(records))
+  redis.call('ZREM', keys.changes, unpack(uuids))
+end
+if left > 1 then return {'MORE', uuids} end
+redis.call('UNLINK', unpack(KEYS))
+return {'OK', uuids}

@@ -1,0 +1,54 @@
+#!lua
+--[[
+  Take a part of an old structure away; the one who starts the run repeats it to the end.
+
+  KEYS
+    flow          hash  the flow itself
+    lock          hash  who is in a section
+    lock_readers  zset  who reads in a section
+    graph         hash  the structure
+    ready         zset  work that may be taken
+    plan          hash  a change in progress
+  ARGV
+    worker  str   the one who starts the run
+    fence   str   the caller's fence, or empty outside any section
+
+  RETURNS
+    {'OK', left}  nodes that are left
+    {'PLAN'}      carry on the plan first: it goes by the old structure
+    {'STALE'}     another one starts the run
+    {'LOCKED'}    others hold the lock: wait for a turn, and call again
+    {'FENCED'}    the caller's lease on the lock is over
+    {'GONE'}      no such flow
+    {'SCHEMA', n} a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "commit_flow"
+--- @include "read_node"
+--- @include "record_key"
+local CLEAR_LIMIT = 500
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+if read('HGET', keys.flow, 'starter') ~= args.worker then return {'STALE'} end
+read('ZCARD', keys.ready)
+if read('HEXISTS', keys.plan, 'walk') == 1 then return {'PLAN'} end
+local last = tonumber(read('HGET', keys.flow, 'nodes')) or 0
+local atoms, first = {}, math.max(0, last - CLEAR_LIMIT)
+for number = first, last - 1 do
+  if read('HEXISTS', keys.graph, number) == 1 then
+    local uuid = read_node(number).uuid
+    if uuid ~= '' and read('HLEN', record_key('atom', uuid)) > 0 then
+      atoms[#atoms + 1] = record_key('atom', uuid)
+    end
+  end
+end
+for _, key in ipairs(atoms) do redis.call('HSET', key, 'node', '') end
+for number = first, last - 1 do redis.call('HDEL', keys.graph, number) end
+if first == 0 then
+  flow.unfinished = 0
+  redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
+end
+flow.fields = {'nodes', first}
+commit_flow(flow, now_ms())
+return {'OK', first}

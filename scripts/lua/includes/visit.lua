@@ -1,0 +1,52 @@
+--- @include "change_atom"
+--- @include "clears"
+--- @include "left_undone"
+--- @include "passes"
+--- @include "start_anew"
+--- @include "waiting_for"
+--- @include "want_revert"
+--- @include "want_resolve"
+-- VISIT[phase](flow, plan, node, atom) -> links, suffix | nil: what a pass does at one node,
+-- and whose counters this node then raises since it still holds them back
+local VISIT = {}
+
+local function offer_item(node, item)
+  if item then redis.call('ZADD', keys.ready, -node.priority, item) end
+end
+
+function VISIT.reset(flow, plan, _, atom)
+  if atom and (atom.state ~= 'PENDING' or atom.intention ~= 'EXECUTE') then
+    start_anew(flow, atom, plan.launch)
+  end
+end
+
+function VISIT.mark(flow, _, node, atom)
+  if atom then want_revert(flow, node, atom, '') end
+end
+
+function VISIT.forward(flow, plan, node, atom)
+  local left = tonumber(redis.call('HGET', keys.missing, node.number)) or 0
+  if atom then
+    if left == 0 then offer_item(node, waiting_for(atom, false, node)) end
+    if plan.launch and atom.state == 'RETRYING' and atom.intention == 'EXECUTE' then
+      -- Whoever was about to try again may not have put back all that comes after it.
+      change_atom(flow, atom, {state = atom.state, intention = 'RETRY'}, plan.launch)
+    end
+    offer_item(node, left_undone(atom))
+    if plan.launch and atom.state == 'FAILURE' and not flow.never_resolve then
+      flow.rev = flow.rev + 1
+      want_resolve(flow, atom)
+    end
+    if atom.intention == 'REVERT' or atom.intention == 'RETRY' then plan.reverts = true end
+  end
+  if left > 0 or (atom and not passes(atom)) then return node.after, '' end
+end
+
+function VISIT.backward(_, _, node, atom)
+  local left = tonumber(redis.call('HGET', keys.missing, node.number .. ':revert')) or 0
+  if atom then
+    if left == 0 then offer_item(node, waiting_for(atom, true, node)) end
+    offer_item(node, left_undone(atom))
+  end
+  if left > 0 or (atom and not clears(atom)) then return node.before, ':revert' end
+end

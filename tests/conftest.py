@@ -1,0 +1,119 @@
+"""What all tests share: real servers, a namespace each, a seed, a clean machine."""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import redis
+from pytest_redis import factories
+
+from tests.support.servers import KINDS, Server, absent, executable
+
+# How long an example takes is the server's business, and fixtures of one test
+# serve all of its examples.
+hypothesis.settings.register_profile(
+    "redisflow",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("redisflow")
+
+_LONG_PATH = 70
+
+redis_server = factories.redis_proc(executable=executable("redis"))
+valkey_server = factories.redis_proc(executable=executable("valkey"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the seed of an earlier run."""
+    parser.addoption("--seed", type=int, help="seed of tests that draw lots")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose a seed, and a folder for the servers, before workers are started.
+
+    Each worker of pytest-xdist is given the options as they are then.
+    """
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(2**32)
+    if not config.option.redis_datadir:
+        # The path of a unix socket has room for about 100 letters.
+        short = len(tempfile.gettempdir()) < _LONG_PATH
+        folder = tempfile.mkdtemp(prefix="rf-", dir=None if short else "/tmp")
+        config.option.redis_datadir = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave tests that start many processes to one server, but for the slow run."""
+    for item in items:
+        if item.get_closest_marker("one_server"):
+            callspec = getattr(item, "callspec", None)
+            if callspec is not None and callspec.params.get("server") == "redis":
+                item.add_marker(pytest.mark.slow)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Print the seed, so that the run can be repeated."""
+    return f"seed: {config.option.seed} (repeat with --seed)"
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Return the seed of this run."""
+    return int(request.config.option.seed)
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep the user's server and state folder out of the tests."""
+    monkeypatch.delenv("REDISFLOW_URL", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def server(request: pytest.FixtureRequest) -> Server:
+    """Start a server of each kind, one for the whole session."""
+    kind = request.param
+    if executable(kind) is None:
+        absent(f"{kind}-server")
+    executor = request.getfixturevalue(f"{kind}_server")
+    server = Server(kind, executor.port, executor.process.pid)
+    with server.connect() as admin:
+        admin.config_set("save", "")  # no snapshots: nobody reads them
+    return server
+
+
+@pytest.fixture
+def admin(server: Server) -> Iterator[redis.Redis]:
+    """Open a plain client on the test's server, to look at keys."""
+    with server.connect() as client:
+        yield client
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest, admin: redis.Redis) -> Iterator[str]:
+    """Name a namespace of this test alone; at its end no other key may exist.
+
+    Names that begin with this one are the test's too.
+    """
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.lower())
+    name = f"rf-{test[:48]}-{secrets.token_hex(4)}"  # at most 64 characters
+    yield name
+    strangers = [key for key in admin.scan_iter() if not key.startswith(name)]
+    admin.flushdb()
+    assert not strangers, f"keys outside the namespace {name}: {strangers[:10]}"
+
+
+@pytest.fixture
+def url(server: Server, namespace: str) -> str:
+    """Return the URL of the test's server and namespace."""
+    return f"{server.url}?namespace={namespace}"

@@ -1,0 +1,161 @@
+"""flow_finish: a run ends once, in the state that its atoms say."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.flow_rules import broken_rules
+
+
+@pytest.fixture
+def done(flow):
+    """Return a flow whose atoms are all done, and the item finish."""
+    flow.line("a").start("w1")
+    flow.start("w2")
+    return flow, flow.complete(flow.take("w1").item, capacity=1).item
+
+
+def test_run_ends_and_everybody_is_told(done):
+    """OK: outcome, journal, and nothing in the collections but their sentinels."""
+    flow, item = done
+    flow.take("w2")
+
+    reply = flow.finish(item)
+
+    assert reply[:3] == ["OK", "RUNNING", "SUCCESS"]
+    assert set(reply[3]) == {"w1", "w2"}
+    assert (
+        flow.hash("flow").items()
+        >= {
+            "state": "SUCCESS",
+            "ended": "1",
+            "outcome:1": "SUCCESS",
+        }.items()
+    )
+    for name in ("ready", "workers", "idle"):
+        assert flow.members(name) == [], name
+    for name in ("claims", "missing", "plan"):
+        assert flow.hash(name) == {}, name
+    assert flow.journal()[-1].items() >= {"from": "RUNNING", "to": "SUCCESS"}.items()
+    assert broken_rules(flow) == []
+
+
+def test_repeated_finish_finds_it_ended(done):
+    """ENDED: a second sending, or another finisher, learns the state."""
+    flow, item = done
+    flow.finish(item)
+    before = flow.contents()
+
+    assert flow.finish(item) == ["ENDED", "SUCCESS"]
+    assert flow.finish(item, "w2") == ["ENDED", "SUCCESS"]
+    assert flow.contents() == before
+
+
+def test_old_run_is_told_its_own_outcome(flow):
+    """ENDED: run 1 ended otherwise than run 2 did."""
+    flow.line("a").start()
+    item = flow.take().item
+    flow.halt(item)
+    finish = flow.take().item
+    flow.finish(finish)
+    flow.start("w1", run=2)
+    flow.drive(run=2)
+
+    assert flow.finish(finish) == ["ENDED", "FAILURE"]
+
+
+def test_finisher_that_lost_its_claim_is_stale(done):
+    """STALE: the run goes on with the one who holds the item now."""
+    flow, item = done
+    flow.sweep(dead="w1")
+    again = flow.take("w2").item
+    before = flow.contents()
+
+    assert flow.finish(item) == ["STALE"]
+    assert flow.contents() == before
+    assert flow.finish(again, "w2")[0] == "OK"
+
+
+def test_work_that_came_meanwhile_is_done_first(done):
+    """AGAIN: an edit made work; the claim is dropped, and the run goes on."""
+    flow, item = done
+    flow.on("a", "atom_transition", state="PENDING")
+
+    assert flow.finish(item) == ["AGAIN"]
+
+    assert flow.claims() == {}
+    flow.step()
+    assert flow.finish(item) == ["STALE"]
+    assert flow.drive() == ["execute a", "SUCCESS"]
+
+
+@pytest.mark.parametrize("worker", ["w1", "w2"])
+def test_work_that_was_taken_meanwhile_is_waited_for(done, worker):
+    """AGAIN: an edit made work, and somebody holds it; the finisher may be the one."""
+    flow, finish = done
+    flow.on("a", "atom_transition", state="PENDING")
+    flow.step()
+    held = flow.take(worker, holding=[finish] if worker == "w1" else []).item
+
+    assert flow.finish(finish) == ["AGAIN"]
+
+    assert flow.claims() == {held.id: worker}
+    assert broken_rules(flow) == []
+    assert flow.complete(held, worker=worker, capacity=1).what == ["finish"]
+    assert flow.drive(worker) == ["SUCCESS"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "never", "state"),
+    [
+        ({}, 0, "SUCCESS"),
+        ({"execute b": "FAILURE"}, 0, "REVERTED"),
+        ({"execute b": "FAILURE"}, 1, "FAILURE"),
+        ({"execute b": "FAILURE", "revert a": "REVERT_FAILURE"}, 0, "FAILURE"),
+    ],
+)
+def test_state_follows_from_the_atoms(flow, outcomes, never, state):
+    """SUCCESS, REVERTED or FAILURE: as TaskFlow's engine would end."""
+    flow.line("a", "b").start(never=never)
+
+    assert flow.drive(outcomes=outcomes)[-1] == state
+    assert flow.state == flow.hash("flow")["outcome:1"] == state
+    assert flow.members("workers") == []
+
+
+def test_suspension_with_nothing_left_is_no_suspension(flow):
+    """A flow that is done when it is told to suspend ends in SUCCESS."""
+    flow.line("a").start()
+    item = flow.take().item
+    flow.call("flow_transition", to="SUSPENDING")
+
+    assert flow.complete(item, capacity=1).what == ["finish"]
+    assert flow.drive() == ["SUCCESS"]
+
+
+def test_suspended_revert_goes_on_with_the_next_run(flow):
+    """As in TaskFlow its failures are looked at again, then it ends REVERTED."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item)
+    flow.complete(flow.take().item, "FAILURE")
+    flow.resolve(flow.take().item)
+    flow.step()
+    flow.call("flow_transition", to="SUSPENDING")
+    assert flow.drive() == ["SUSPENDED"]
+
+    flow.start("w1", run=2)
+
+    assert flow.drive(run=2) == ["resolve b", "revert b", "revert a", "REVERTED"]
+    assert broken_rules(flow) == []
+
+
+def test_failure_of_a_suspended_flow_is_reverted_by_the_next_run(flow):
+    """It is resolved while the flow drains, and again when the flow is resumed."""
+    flow.line("a", "b").start()
+    item = flow.take().item
+    flow.call("flow_transition", to="SUSPENDING")
+    flow.complete(item, "FAILURE")
+
+    assert flow.drive() == ["resolve a", "SUSPENDED"]
+    flow.start("w1", run=2)
+    assert flow.drive(run=2) == ["resolve a", "revert a", "REVERTED"]

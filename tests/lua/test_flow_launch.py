@@ -1,0 +1,110 @@
+"""flow_launch: count what every node waits for, then run."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def loaded(flow):
+    """Return a flow whose structure is there, and w1 its starter."""
+    flow.line("a", "b").create()
+    flow.ensure("a", "b")
+    flow.come("w1")
+    flow.load("w1")
+    return flow
+
+
+def test_plan_is_set_out_and_the_steps_run_the_flow(loaded):
+    """OK: nothing is handed out before the counting is done, then the flow runs."""
+    assert loaded.call("flow_launch", worker="w1") == ["OK", []]
+    assert loaded.hash("plan")["phases"] == "forward,backward"
+    handout = loaded.take("w1")
+    assert (handout.items, handout.next) == ([], "WAIT")
+
+    loaded.step()
+
+    assert loaded.state == "RUNNING"
+    assert loaded.members("ready") == ["00000001:execute"]
+    assert loaded.hash("missing") == {"2": "1", "3": "1"}
+    assert "starter" not in loaded.hash("flow")
+
+
+def test_repeated_launch_begins_the_counting_anew(loaded):
+    """The same request twice leaves the same plan and gives the same answer."""
+    loaded.call("flow_launch", worker="w1")
+    before = loaded.hash("plan")
+
+    assert loaded.call("flow_launch", worker="w1") == ["OK", []]
+    assert loaded.hash("plan") == before
+    loaded.step()
+    assert loaded.drive() == ["execute a", "execute b", "SUCCESS"]
+
+
+def test_launch_is_refused_until_the_structure_is_complete(flow):
+    """INCOMPLETE: a part of the structure is not there."""
+    flow.line("a", "b").create()
+    flow.ensure("a", "b")
+    flow.come("w1")
+    flow.call("graph_save", rest=flow.records[:12], worker="w1")
+    before = flow.contents()
+
+    assert flow.call("flow_launch", worker="w1") == ["INCOMPLETE"]
+    assert flow.contents() == before
+
+
+def test_only_the_starter_launches(loaded):
+    """STALE: another one, or one who has launched already, changes nothing."""
+    before = loaded.contents()
+    assert loaded.call("flow_launch", worker="w2") == ["STALE"]
+    assert loaded.contents() == before
+
+    loaded.call("flow_launch", worker="w1")
+    loaded.step()
+    before = loaded.contents()
+
+    assert loaded.call("flow_launch", worker="w1") == ["STALE"]
+    assert loaded.contents() == before
+
+
+def test_resumed_run_goes_through_suspended(flow):
+    """A run that was left is RESUMING, then SUSPENDED, and at last RUNNING again."""
+    flow.line("a", "b").start("w1")
+    flow.complete(flow.take().item)
+    flow.leave("w1")
+    flow.come("w2")
+
+    assert flow.call("flow_launch", worker="w2") == ["OK", ["RESUMING", "SUSPENDED"]]
+    assert flow.call("plan_step")[:2] == ["DONE", ["SUSPENDED", "RUNNING"]]
+    assert flow.drive("w2") == ["execute b", "SUCCESS"]
+
+
+def test_reverted_flow_is_reset_by_its_next_run(flow):
+    """REVERTED goes to PENDING with all atoms; results and rounds tell of the past."""
+    flow.line("a", "b").start()
+    flow.drive(outcomes={"execute b": "FAILURE"})
+    flow.come("w1", run=2)
+
+    assert flow.call("flow_launch", worker="w1") == ["OK", ["REVERTED", "PENDING"]]
+    flow.step()
+
+    assert flow.states() == {"a": "PENDING", "b": "PENDING"}
+    assert {flow.atom(name)["intention"] for name in "ab"} == {"EXECUTE"}
+    assert flow.drive(run=2) == ["execute a", "execute b", "SUCCESS"]
+    assert flow.atom("a")["round"] == "2"
+
+
+def test_finished_flow_runs_again_without_resetting_anything(flow):
+    """After SUCCESS the next run finds nothing to do."""
+    flow.line("a").start()
+    flow.drive()
+    assert flow.start("w1", run=2) == ["READY"]
+
+    assert flow.drive(run=2) == ["SUCCESS"]
+    assert (
+        flow.hash("flow").items()
+        >= {
+            "outcome:1": "SUCCESS",
+            "outcome:2": "SUCCESS",
+        }.items()
+    )

@@ -1,0 +1,59 @@
+"""flow_transition: compare and set of a flow's state."""
+
+from __future__ import annotations
+
+
+def test_allowed_transition_is_made_and_journaled(flow):
+    """MOVED: state, revision and journal change together."""
+    flow.create()
+
+    assert flow.call("flow_transition", to="RUNNING", who="me") == [
+        "MOVED",
+        "PENDING",
+        2,
+        [],
+    ]
+    assert flow.hash("flow").items() >= {"state": "RUNNING", "rev": "2"}.items()
+    (entry,) = flow.journal(since=1)
+    assert (
+        entry.items()
+        >= {
+            "rev": "2",
+            "atom": "",
+            "from": "PENDING",
+            "to": "RUNNING",
+            "worker": "me",
+        }.items()
+    )
+
+
+def test_second_of_two_equal_requests_is_ignored(flow):
+    """IGNORED: one of two callers moves the flow, the other learns the state."""
+    flow.create()
+    flow.call("flow_transition", to="RUNNING")
+    before = flow.contents()
+
+    assert flow.call("flow_transition", to="RUNNING") == ["IGNORED", "RUNNING"]
+    assert flow.contents() == before
+
+
+def test_transition_that_taskflow_forbids_is_refused(flow):
+    """INVALID: the state is told, and nothing is changed."""
+    flow.create()
+    before = flow.contents()
+
+    assert flow.call("flow_transition", to="SUCCESS") == ["INVALID", "PENDING"]
+    assert flow.contents() == before
+
+
+def test_idle_workers_hear_of_a_suspend(flow):
+    """Workers that wait are named once, and wait no longer."""
+    flow.line("a").start("w1")
+    flow.start("w2")
+    flow.take("w1")
+    flow.take("w2")
+
+    reply = flow.call("flow_transition", to="SUSPENDING")
+
+    assert (reply[0], reply[3]) == ("MOVED", ["w2"])
+    assert flow.members("idle") == []

@@ -1,0 +1,67 @@
+"""graph_save: the structure comes in parts, by the one who starts the run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.flow_rules import broken_rules
+
+
+@pytest.fixture
+def starting(flow):
+    """Return a flow that w1 starts, and that has no structure yet."""
+    flow.line("a", "b").create()
+    flow.ensure("a", "b")
+    flow.come("w1")
+    return flow
+
+
+def test_nodes_and_atoms_know_each_other(starting):
+    """OK: a person reads kind, priority, atom and both ends of the links of a node."""
+    assert starting.call("graph_save", rest=starting.records, worker="w1") == ["OK"]
+
+    assert starting.hash("graph") == {
+        "0": "f|0||1|",
+        "1": "t|0|a-uuid|2|0",
+        "2": "t|0|b-uuid|3|1",
+        "3": "e|0|||2",
+    }
+    assert starting.atom("a")["node"] == "1"
+    assert starting.hash("flow")["unfinished"] == "2"
+
+
+def test_repeated_part_counts_once(starting):
+    """The same part twice leaves the same structure and the same counts."""
+    for _ in range(2):
+        assert starting.call("graph_save", rest=starting.records, worker="w1") == ["OK"]
+
+    assert starting.hash("flow")["unfinished"] == "2"
+    assert broken_rules(starting) == []
+
+
+def test_only_the_starter_brings_it(starting):
+    """STALE: a starter that was swept away does not mix into another's structure."""
+    before = starting.contents()
+
+    assert starting.call("graph_save", rest=starting.records, worker="w2") == ["STALE"]
+    assert starting.contents() == before
+
+
+def test_node_without_details_is_named_and_nothing_is_written(flow):
+    """UNKNOWN: not even the nodes before it are there."""
+    flow.line("a", "b").create()
+    flow.ensure("a")
+    flow.come("w1")
+
+    assert flow.call("graph_save", rest=flow.records, worker="w1") == ["UNKNOWN", "b"]
+    assert flow.hash("graph") == {}
+
+
+def test_finished_atoms_of_an_old_run_count_as_finished(starting):
+    """A structure that comes anew counts the atoms in the states that they have."""
+    starting.on("a", "atom_transition", state="SUCCESS")
+
+    starting.load("w1")
+
+    assert starting.hash("flow")["unfinished"] == "1"
+    assert broken_rules(starting) == []

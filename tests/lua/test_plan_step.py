@@ -1,0 +1,134 @@
+"""plan_step: a change of many records, a part at a time, by whoever comes."""
+
+from __future__ import annotations
+
+from tests.support.flow_rules import broken_rules
+
+MANY = [f"t{number:04}" for number in range(1000)]
+
+
+def test_nothing_planned_is_done(flow):
+    """DONE: without a plan nothing happens, however often it is asked."""
+    flow.line("a").start()
+    before = flow.contents()
+
+    assert flow.call("plan_step") == ["DONE", [], []]
+    assert flow.contents() == before
+
+
+def test_last_step_of_a_launch_tells_the_transition(flow):
+    """DONE: who makes the last step tells its engine that the flow runs; once."""
+    flow.line("a").create()
+    flow.ensure("a")
+    flow.come("w1")
+    flow.load("w1")
+    flow.call("flow_launch", worker="w1")
+    steps = [flow.call("plan_step")]
+    while steps[-1] == ["MORE"]:
+        steps.append(flow.call("plan_step"))
+
+    assert steps[-1] == ["DONE", ["PENDING", "RUNNING"], []]
+    assert flow.call("plan_step") == ["DONE", [], []]
+
+
+def test_wide_fan_out_is_opened_in_steps(flow):
+    """MORE: the cursor stays with the plan, and nothing is handed out meanwhile."""
+    flow.layers(["a"], MANY).start()
+    handout = flow.complete(flow.take().item, capacity=5)
+    assert (handout.items, handout.next) == ([], "PLAN")
+    assert flow.take().next == "PLAN"
+
+    assert flow.call("plan_step") == ["MORE"]
+    assert 400 <= len(flow.members("ready")) < 1000
+    assert flow.step() >= 1
+
+    assert len(flow.members("ready")) == 1000
+    assert flow.hash("plan") == {}
+    assert broken_rules(flow) == []
+
+
+def test_two_callers_share_one_cursor(flow):
+    """Steps of several workers in turn do together what one would have done."""
+    flow.layers(["a"], MANY, ["z"]).start()
+    flow.complete(flow.take().item)
+    workers = [f"w{number % 2}" for number in range(20)]
+    answers = [flow.call("plan_step", who=worker)[0] for worker in workers]
+
+    assert answers == sorted(answers, reverse=True)
+    assert "MORE" in answers
+    assert flow.members("ready") == [
+        f"{number:08}:execute" for number in range(2, 1002)
+    ]
+    assert flow.hash("missing") == {"1002": "1000", "1003": "1"}
+
+
+def test_plan_survives_its_worker(flow):
+    """Another worker carries on where the dead one stopped."""
+    flow.layers(["a"], MANY).start("w1")
+    flow.start("w2")
+    flow.complete(flow.take("w1").item)
+    flow.call("plan_step", who="w1")
+    flow.lapse("w1")
+    flow.sweep()
+
+    assert flow.take("w2").next == "PLAN"
+    flow.step("w2")
+
+    assert len(flow.members("ready")) == 1000
+
+
+def test_idle_workers_hear_when_it_is_done(flow):
+    """DONE names the workers that wait, and they wait no longer."""
+    flow.layers(["a"], MANY).start("w1")
+    flow.start("w2")
+    item = flow.take("w1").item
+    flow.take("w2")
+    assert flow.complete(item, capacity=1).next == "PLAN"
+    answers = [flow.call("plan_step")]
+    while answers[-1] == ["MORE"]:
+        answers.append(flow.call("plan_step"))
+
+    assert answers[-1] == ["DONE", [], ["w2"]]
+    assert flow.members("idle") == []
+
+
+def test_gate_in_the_middle_of_a_wide_fan_out_is_passed(flow):
+    """Gates that open late in a plan open what is behind them, too."""
+    gates = [f"<{number}" for number in range(450)]
+    links = {"<f": gates, **{gate: ["z"] for gate in gates}, "z": [">f"], ">f": []}
+    flow.graph(links).start()
+
+    assert flow.drive() == ["execute z", "SUCCESS"]
+
+
+def test_marking_and_counting_for_a_revert_take_several_steps(flow):
+    """Everything is told to revert, then offered, in parts of a bounded size."""
+    flow.fan(*MANY).start()
+    done = flow.take(capacity=3)
+    for item in done.items[:2]:
+        flow.complete(item)
+    flow.complete(done.items[2], "FAILURE")
+    flow.resolve(flow.take().item)
+
+    assert flow.step() > 5
+    assert {flow.atom(name)["intention"] for name in MANY[::100]} == {"REVERT"}
+    assert [item[-7:] for item in flow.members("ready")] == [":revert"] * 3
+    assert flow.drive(capacity=3)[-1] == "REVERTED"
+
+
+def test_completion_during_a_pass_is_counted_once(flow):
+    """A node completed before or behind the cursor opens its successors, once."""
+    flow.layers(MANY[:300], ["z"]).start()
+    items = flow.take(capacity=200).items
+    flow.on(MANY[299], "atom_transition", state="SUCCESS")
+    flow.complete(items[0])
+    flow.call("plan_step")
+    flow.complete(items[1])
+    flow.complete(items[199])
+    flow.step()
+
+    assert flow.hash("missing")["301"] == "296"
+    for item in items[2:199]:
+        flow.complete(item)
+    assert flow.drive(capacity=200)[-2:] == ["execute z", "SUCCESS"]
+    assert broken_rules(flow) == []

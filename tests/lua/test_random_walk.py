@@ -1,0 +1,213 @@
+"""Scripts in any order: what holds after each of them, and that a run always ends."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.support.flow_rules import broken_rules, may_start, missing_by_states
+from tests.support.flows import Handout, Item, ScriptedFlow
+
+WORKERS = ("w1", "w2", "w3")
+
+#: What happens, and how often.
+MOVES = {
+    "take": 10,
+    "complete": 12,
+    "fail": 3,
+    "plan": 6,
+    "lose": 1,
+    "leave": 1,
+    "come": 2,
+    "suspend": 1,
+    "edit": 1,
+    "halt": 0.2,
+}
+
+
+class Walk:
+    """Workers that do anything at any time, and what they hold."""
+
+    def __init__(self, flow: ScriptedFlow, lots: random.Random) -> None:
+        self.flow = flow
+        self.lots = lots
+        self.held: dict[str, dict[str, Item]] = {worker: {} for worker in WORKERS}
+        self.run = 1
+        self.ended: str | None = None
+
+    def step(self) -> str:
+        """Make one move, and say which."""
+        (move,) = self.lots.choices(list(MOVES), list(MOVES.values()))
+        worker = self.lots.choice(WORKERS)
+        getattr(self, move)(worker)
+        return f"{move} {worker}"
+
+    def take(self, worker):
+        """Take, or get again what was lost; nothing comes before its turn."""
+        capacity = self.lots.randrange(3)
+        self._get(worker, capacity)
+
+    def complete(self, worker):
+        """Do one of the items that a worker holds; it succeeds."""
+        self._do(worker, {"execute": "SUCCESS", "revert": "REVERTED"})
+
+    def fail(self, worker):
+        """Do one of the items that a worker holds; and it fails."""
+        self._do(worker, {"execute": "FAILURE", "revert": "REVERT_FAILURE"})
+
+    def plan(self, _worker):
+        """Carry on what is planned."""
+        self.flow.call("plan_step", who="w1")
+
+    def lose(self, worker):
+        """A worker dies; another takes its items back."""
+        if worker in self.flow.members("workers"):
+            self.flow.lapse(worker)
+            self.flow.sweep(max_attempts=2)
+            self.held[worker] = {}
+
+    def leave(self, worker):
+        """A worker leaves; what it holds goes back."""
+        self.flow.leave(worker)
+        self.held[worker] = {}
+
+    def come(self, worker):
+        """A worker joins, or starts the run again after a suspension."""
+        if worker not in self.flow.members("workers"):
+            self._start(worker)
+
+    def suspend(self, _worker):
+        """Somebody suspends the flow."""
+        if self.flow.state == "RUNNING":
+            self.flow.call("flow_transition", to="SUSPENDING")
+
+    def edit(self, _worker):
+        """Somebody edits an atom that nobody holds."""
+        name = self.lots.choice(self.flow.atoms)
+        state = self.lots.choice(["PENDING", "SUCCESS"])
+        if self.flow.atom(name)["state"] in ("PENDING", "SUCCESS"):
+            self.flow.on(name, "atom_transition", state=state)
+
+    def halt(self, worker):
+        """An item cannot be begun."""
+        if items := self._items(worker, ("execute", "revert")):
+            item = self.lots.choice(items)
+            del self.held[worker][item.id]
+            assert self.flow.halt(item, worker)[0] == "OK"
+
+    def to_the_end(self):
+        """Let the workers do all that is left; returns how it ended."""
+        for _ in range(1000):
+            if self.ended:
+                return self.ended
+            for worker in WORKERS:
+                self.come(worker)
+                self._get(worker, 2)
+                self.plan(worker)
+                for _ in list(self.held[worker]):
+                    self.complete(worker)
+        raise AssertionError(f"stuck: {self.flow.hash('flow')} {self.flow.states()}")
+
+    def _start(self, worker):
+        """Come as a worker does."""
+        self.held[worker] = {}
+        answers = self.flow.start(worker, run=self.run)
+        if answers[-1] == "ENDED":
+            self.ended = self.flow.hash("flow")[f"outcome:{self.run}"]
+
+    def _get(self, worker, capacity):
+        """Take, naming what is held."""
+        if worker not in self.flow.members("workers"):
+            return
+        holding = list(self.held[worker].values())
+        reply = self.flow.call(
+            "work_take",
+            rest=[item.id for item in holding],
+            worker=worker,
+            capacity=capacity,
+            run=self.run,
+        )
+        if reply[0] == "ENDED":
+            self._note_end(reply[1])
+        else:
+            self._note(worker, self.flow.handout(reply))
+
+    def _note(self, worker, handout: Handout):
+        """Hold what was handed out; nothing of it comes too early."""
+        for item in handout.items:
+            assert item.id not in self.held[worker]
+            assert may_start(self.flow, item), f"{item} is too early"
+            self.held[worker][item.id] = item
+
+    def _note_end(self, state):
+        """Go on with the next run if this one was suspended."""
+        if state == "SUSPENDED":
+            self.run += 1
+            self.held = {worker: {} for worker in WORKERS}
+        else:
+            self.ended = state
+
+    def _items(self, worker, kinds):
+        """Return what a worker holds of these kinds."""
+        return [item for item in self.held[worker].values() if item.kind in kinds]
+
+    def _do(self, worker, outcomes):
+        """Do one of the items that a worker holds."""
+        items = list(self.held[worker].values())
+        if not items:
+            return
+        item = self.lots.choice(items)
+        del self.held[worker][item.id]
+        if item.kind in outcomes:
+            capacity = self.lots.randrange(2)
+            reply = self.flow.try_complete(item, outcomes[item.kind], worker, capacity)
+            self._note(worker, self.flow.handout(reply))
+            return
+        reply = self.flow.do(item, worker, run=self.run)
+        if item.kind == "finish" and reply[0] == "OK":
+            self._note_end(reply[2])
+
+
+def shape(lots: random.Random) -> dict[str, list[str]]:
+    """Draw a structure of some atoms with gates between them."""
+    names = [
+        f"{lots.choice('<>ttttt')}{number}" for number in range(lots.randrange(12))
+    ]
+    names.append("t")
+    links: dict[str, list[str]] = {"<f": names or [">f"]}
+    for position, name in enumerate(names):
+        later = names[position + 1 :]
+        links[name] = [*lots.sample(later, min(len(later), lots.randrange(3))), ">f"]
+    return links | {">f": []}
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_any_order_of_calls_keeps_every_rule_and_ends(flow, seed, number):
+    """After each call all rules hold, nothing comes early, and the run ends at last."""
+    lots = random.Random(f"{seed} {number}")
+    walk = Walk(flow.graph(shape(lots)), lots)
+    walk.come("w1")
+    past = []
+
+    for _ in range(60):
+        if walk.ended:
+            break
+        past.append(walk.step())
+        assert broken_rules(flow) == [], f"seed {seed} {number}: {past}"
+        _counters_agree(flow, past)
+
+    assert walk.to_the_end() in ("SUCCESS", "REVERTED", "FAILURE")
+    assert broken_rules(flow) == []
+
+
+def _counters_agree(flow, past):
+    """Check the counters of readiness wherever nothing is planned or reverted."""
+    fields = flow.hash("flow")
+    if flow.state == "RUNNING" and not flow.hash("plan") and fields["reverting"] == "0":
+        counters = {
+            number: count
+            for number, count in flow.hash("missing").items()
+            if not number.endswith(":revert")
+        }
+        assert counters == missing_by_states(flow), past

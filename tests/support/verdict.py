@@ -1,0 +1,371 @@
+"""What must hold when a flow has ended, whatever happened on the way.
+
+`broken_promises` reads the keys and the notes of the tasks, computes everything anew
+and shares no code with the scripts. The journal has no tokens, but a claim's token is
+the revision of the entry that records it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from redisflow.keys import FlowKeys
+from tests.support.workloads import Note
+
+_PASSING = frozenset({"SUCCESS", "IGNORE"})
+_CLEAR = frozenset({"PENDING", "REVERTED", "IGNORE"})
+_CLAIMED = {"RUNNING": "execute", "REVERTING": "revert"}
+_SENTINEL = "-"
+_COLLECTIONS = (
+    *("flow", "atoms", "graph", "missing", "ready", "claims", "workers"),
+    *("idle", "plan", "changes", "events"),
+    *("lock", "lock_readers", "lock_queue", "lock_owners"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the journal.
+
+    Attributes:
+        ms: the server's clock when it was written.
+        rev: the flow's revision.
+        atom: name of the atom, or "" for the flow.
+        old: the state before.
+        new: the state after.
+        intention: the intention after.
+        worker: who did it.
+        attempt: how many workers the round had cost.
+    """
+
+    ms: int
+    rev: int
+    atom: str
+    old: str
+    new: str
+    intention: str
+    worker: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim of an atom, and what became of it.
+
+    Attributes:
+        entry: the journal's entry that records it.
+        kind: execute or revert.
+        end: the state that it led to; "" if it was taken back.
+    """
+
+    entry: Entry
+    kind: str
+    end: str
+
+    @property
+    def token(self) -> str:
+        """The token that it gave."""
+        return str(self.entry.rev)
+
+    @property
+    def pid(self) -> int:
+        """The process that had it."""
+        return int(self.entry.worker.split(":")[1])
+
+
+@dataclass
+class Flow:
+    """All keys of a flow, read once.
+
+    Args:
+        admin: a client that answers in text.
+        keys: of the flow.
+    """
+
+    admin: Any  # redis-py's types do not know which clients answer in text
+    keys: FlowKeys
+    jumps: list[str] = field(default_factory=list)
+
+    @cached_property
+    def fields(self) -> Mapping[str, str]:
+        """The hash of the flow."""
+        return dict(self.admin.hgetall(self.keys.flow))
+
+    @cached_property
+    def atoms(self) -> Mapping[str, Mapping[str, str]]:
+        """The hashes of all atoms, by name."""
+        return self._hashes(self.keys.atom)
+
+    @cached_property
+    def results(self) -> Mapping[str, Mapping[str, str]]:
+        """The hashes with the results of all atoms, by name."""
+        return self._hashes(self.keys.result)
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The states of all atoms, by name."""
+        return {name: atom["state"] for name, atom in self.atoms.items()}
+
+    @cached_property
+    def journal(self) -> list[Entry]:
+        """All entries, in order."""
+        names = {uuid: name for name, uuid in self._uuids.items()} | {"": ""}
+        return [
+            Entry(
+                int(number.partition("-")[0]),
+                int(row["rev"]),
+                names[row["atom"]],
+                row["from"],
+                row["to"],
+                row["intention"],
+                row["worker"],
+                int(row["attempt"]),
+            )
+            for number, row in self.admin.xrange(self.keys.events)
+        ]
+
+    @cached_property
+    def claims(self) -> Mapping[str, list[Claim]]:
+        """All claims of each atom, in order; what cannot be goes to ``jumps``."""
+        return {name: list(self._claims_of(name)) for name in self.atoms}
+
+    @cached_property
+    def before(self) -> Mapping[str, frozenset[str]]:
+        """The atoms that an atom waits for; gates between them are left out."""
+        rows = self.admin.hgetall(self.keys.graph)
+        names = {uuid: name for name, uuid in self._uuids.items()}
+        nodes = {
+            int(number): text.split("|")
+            for number, text in rows.items()
+            if number != _SENTINEL
+        }
+        found: dict[int, frozenset[str]] = {}
+        for number in sorted(nodes):  # links lead to higher numbers
+            links = [int(link) for link in nodes[number][4].split(",") if link]
+            atoms: set[str] = set()
+            for link in links:
+                name = names.get(nodes[link][2])
+                atoms |= found[link] if name is None else {name}
+            found[number] = frozenset(atoms)
+        return {
+            names[node[2]]: found[number] for number, node in nodes.items() if node[2]
+        }
+
+    def taken_back(self, atom: str) -> list[Entry]:
+        """Return the entries that charge an atom with the loss of its worker."""
+        charged, attempt = [], 0
+        for entry in self._entries[atom]:
+            if entry.attempt > attempt:
+                charged.append(entry)
+            attempt = entry.attempt
+        return charged
+
+    def takeover_ms(self, atom: str, worker: str, since_ms: int) -> int | None:
+        """Tell how long after a moment an atom of a dead worker ran elsewhere."""
+        for claim in self.claims[atom]:
+            if claim.entry.ms >= since_ms and claim.entry.worker != worker:
+                return claim.entry.ms - since_ms
+        return None
+
+    @cached_property
+    def _uuids(self) -> Mapping[str, str]:
+        rows = self.admin.hgetall(self.keys.atoms)
+        return {name: uuid for name, uuid in rows.items() if name}
+
+    def _hashes(self, key_of: object) -> dict[str, dict[str, str]]:
+        assert callable(key_of)
+        with self.admin.pipeline(transaction=False) as pipeline:
+            for uuid in self._uuids.values():
+                pipeline.hgetall(key_of(uuid))
+            return dict(zip(self._uuids, pipeline.execute(), strict=True))
+
+    @cached_property
+    def _entries(self) -> Mapping[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self.journal:
+            found.setdefault(entry.atom, []).append(entry)
+        return found
+
+    def _claims_of(self, name: str) -> Iterator[Claim]:
+        claimed: Entry | None = None
+        for entry in self._entries[name]:
+            if not entry.worker or entry.new == "PENDING":
+                continue  # a change of intention, or a reset
+            if claimed is not None:
+                if entry.worker != claimed.worker:
+                    self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
+                end = "" if entry.new == claimed.new else entry.new
+                yield Claim(claimed, _CLAIMED[claimed.new], end)
+                claimed = None
+            elif entry.new in _CLAIMED:
+                claimed = entry
+            else:
+                self.jumps.append(f"{name} is held by nobody, and then {entry}")
+        if claimed is not None:
+            self.jumps.append(f"{name} is still held: {claimed}")
+
+
+def broken_promises(
+    flow: Flow, notes: Iterable[Note] = (), hits: Mapping[str, int] | None = None
+) -> list[str]:
+    """Name all that must hold for a flow that has ended and does not.
+
+    Args:
+        flow: its keys.
+        notes: what its tasks have noted.
+        hits: how many times each atom's worker was killed while it held the atom;
+            None if that is not known.
+    """
+    noted = list(notes)
+    return [
+        *_left_over(flow),
+        *_keys(flow),
+        *_journal(flow),
+        *_order(flow),
+        *_results(flow),
+        *_executions(flow, noted),
+        *(_too_often(noted, hits) if hits is not None else ()),
+        *flow.jumps,
+    ]
+
+
+def _left_over(flow: Flow) -> Iterator[str]:
+    """Look for what a run must not leave behind."""
+    for name in ("workers", "ready", "idle"):
+        members = flow.admin.zrange(getattr(flow.keys, name), 0, -1)
+        if members != [_SENTINEL]:
+            yield f"{name} holds {members}"
+    for name in ("claims", "missing", "plan"):
+        row = flow.admin.hgetall(getattr(flow.keys, name))
+        if list(row) != [_SENTINEL]:
+            yield f"{name} holds {row}"
+    yield from _fields_left(flow)
+    for name, atom in flow.atoms.items():
+        if atom["owner"]:
+            yield f"{name} has the owner {atom['owner']}"
+
+
+def _fields_left(flow: Flow) -> Iterator[str]:
+    """Look at the fields of the flow that mean something only during a run."""
+    unfinished = sum(state not in _PASSING for state in flow.states.values())
+    expected = {
+        "unfinished": str(unfinished),
+        "resolving": "",
+        "planned": "0",
+        "ended": flow.fields["run"],
+        f"outcome:{flow.fields['run']}": flow.fields["state"],
+        "starter": None,
+    }
+    for name, value in expected.items():
+        if flow.fields.get(name) != value:
+            yield f"{name} of the flow is {flow.fields.get(name)!r}, not {value!r}"
+
+
+def _keys(flow: Flow) -> Iterator[str]:
+    """Look for keys that a flow does not have."""
+    kinds = {getattr(flow.keys, name) for name in _COLLECTIONS}
+    uuids = [atom["uuid"] for atom in flow.atoms.values()]
+    known = kinds | {
+        of(uuid) for of in (flow.keys.atom, flow.keys.result) for uuid in uuids
+    }
+    found = set(flow.admin.scan_iter(f"{flow.keys.flow.removesuffix('flow')}*"))
+    if strangers := found - known:
+        yield f"keys that no flow has: {sorted(strangers)}"
+
+
+def _journal(flow: Flow) -> Iterator[str]:
+    """Fold the journal, and compare what it says with the hashes."""
+    revs = [entry.rev for entry in flow.journal]
+    if revs != sorted(set(revs)) or revs[-1] > int(flow.fields["rev"]):
+        yield "the journal's revisions do not grow"
+    last: dict[str, Entry] = {}
+    for entry in flow.journal:
+        before = last[entry.atom].new if entry.atom in last else ""
+        if entry.old != before:
+            yield f"the journal jumps from {before!r}: {entry}"
+        last[entry.atom] = entry
+    if last[""].new != flow.fields["state"]:
+        yield f"the flow is {flow.fields['state']}, the journal ends with {last['']}"
+    changes = dict(flow.admin.zrange(flow.keys.changes, 0, -1, withscores=True))
+    for name, atom in flow.atoms.items():
+        entry = last[name]
+        folded = (entry.new, entry.intention, str(entry.attempt))
+        stored = (atom["state"], atom["intention"], atom["attempt"])
+        if folded != stored:
+            yield f"{name} is {stored}, the journal ends with {entry}"
+        if changes.get(atom["uuid"]) != float(atom["rev"]):
+            yield f"changes have {changes.get(atom['uuid'])} for {name}, not its rev"
+
+
+def _order(flow: Flow) -> Iterator[str]:
+    """Look whether each atom was begun, and reverted, when its turn had come."""
+    after: dict[str, set[str]] = {name: set() for name in flow.atoms}
+    for name, others in flow.before.items():
+        for other in others:
+            after[other].add(name)
+    state = dict.fromkeys(flow.atoms, "PENDING")
+    for entry in flow.journal:
+        if not entry.atom:
+            continue
+        if entry.new == "RUNNING":
+            early = [
+                n for n in flow.before.get(entry.atom, ()) if state[n] not in _PASSING
+            ]
+        elif entry.new == "REVERTING" and entry.old in ("SUCCESS", "FAILURE"):
+            early = [n for n in after[entry.atom] if state[n] not in _CLEAR]
+        else:
+            early = []
+        if early:
+            yield f"{entry} came before {early} were done"
+        state[entry.atom] = entry.new
+
+
+def _results(flow: Flow) -> Iterator[str]:
+    """Look whether every result is that of the one claim that was accepted."""
+    for name, atom in flow.atoms.items():
+        claims = flow.claims[name]
+        if claims and atom["token"] != claims[-1].token:
+            yield f"{name} has the token {atom['token']}, not of {claims[-1]}"
+        accepted = [claim for claim in claims if claim.end]
+        rounds = Counter(claim.kind for claim in accepted)
+        if max(rounds.values(), default=0) > 1 and flow.fields["run"] == "1":
+            yield f"{name} was finished more than once: {accepted}"
+        if atom["state"] != "SUCCESS":
+            continue
+        result = json.loads(flow.results[name]["results"])
+        if result["token"] != accepted[-1].token:
+            yield f"{name} has the result {result} from another than {accepted[-1]}"
+        saw = {other: flow.atoms[other]["token"] for other in result["saw"]}
+        if result["saw"] != saw:
+            yield f"{name} saw {result['saw']}, accepted are {saw}"
+
+
+def _executions(flow: Flow, notes: Iterable[Note]) -> Iterator[str]:
+    """Look whether all that ran had a claim, and ran once for it."""
+    ran = Counter(
+        (note.atom, note.kind, note.token, note.pid)
+        for note in notes
+        if note.phase == "begin"
+    )
+    granted = {
+        (name, claim.kind, claim.token, claim.pid): claim
+        for name, claims in flow.claims.items()
+        for claim in claims
+    }
+    for each, count in ran.items():
+        if count > 1:
+            yield f"{each} ran {count} times for one claim"
+        if each not in granted:
+            yield f"{each} ran without a claim"
+
+
+def _too_often(notes: Iterable[Note], hits: Mapping[str, int]) -> Iterator[str]:
+    ran = Counter((note.atom, note.kind) for note in notes if note.phase == "begin")
+    for (atom, kind), count in ran.items():
+        if count > 1 + hits.get(atom, 0):
+            yield f"{kind} {atom} ran {count} times, hit {hits.get(atom, 0)} times"
