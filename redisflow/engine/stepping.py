@@ -64,6 +64,7 @@ class SteppingLoop(Loop):
                 handout = self._carry_on()
             elif self._todo and self._todo[0].kind == "finish":
                 self._finish = self._todo.popleft()
+                break
             elif self._todo and self._may_begin():
                 handout = self._begin(self._todo.popleft())
             else:
