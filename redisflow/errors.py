@@ -18,8 +18,7 @@
     │  └─ FlowLost              the flow was stored, and is gone
     ├─ Duplicate                (+ taskflow Duplicate)
     ├─ InvalidState             (+ taskflow InvalidState) not in the present state
-    │  ├─ StructureMismatch     joining a running flow with another structure
-    │  └─ Unsupported           a flow that uses what this engine cannot run
+    │  └─ StructureMismatch     joining a running flow with another structure
     └─ WorkerLost               an atom cost too many workers; stored as its failure
 
 What TaskFlow's code catches is also TaskFlow's class, so that code written for
@@ -198,10 +197,6 @@ class InvalidState(RedisFlowError, exceptions.InvalidState):
 
 class StructureMismatch(InvalidState):
     """A running flow cannot be joined with another structure or other options."""
-
-
-class Unsupported(InvalidState):
-    """The flow uses a feature that this engine cannot run."""
 
 
 class WorkerLost(RedisFlowError):

@@ -88,7 +88,10 @@ class AtomRunner:
         assert item.atom is not None  # noqa: S101  # only atoms are prepared
         state = states.REVERTING if item.reverts else states.RUNNING
         old_state = states.RETRYING if item.kind == "retry" else item.old_state
-        self._tell(item.atom.uuid, atom, state, old_state)
+        # If no worker ever began it, it was put into this state by hand or by another
+        # engine, which has told of it: as in TaskFlow it is not told once more.
+        if state != old_state or item.round or isinstance(atom, retry.Retry):
+            self._tell(item.atom.uuid, atom, state, old_state)
         if isinstance(atom, task.Task):
             atom.update_progress(0.0)
         with self._storage.pinned():

@@ -105,7 +105,8 @@ class Course:
             if outcome is not None:
                 self._membership.forget()
                 return outcome
-            self._tell_state(known_state, states.RUNNING)
+            if start.joined or known_state != states.RUNNING:
+                self._tell_state(known_state, states.RUNNING)
             self._executor.start()
             try:
                 if stepwise:

@@ -122,7 +122,6 @@ class SharedEngine(base.Engine):
 
         Raises:
             Duplicate: two atoms have one name.
-            Unsupported: it uses what this engine cannot run.
         """
         if self._structure is None:
             self._structure = compile_flow(self._flow, self._settings.shared)

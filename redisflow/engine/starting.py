@@ -30,7 +30,12 @@ class Start:
         moved: told of each transition of the flow made on the way.
         resumes: whether a flow that was begun before is RESUMING and SUSPENDED first,
             as it is in TaskFlow when an engine meets it for the first time.
+
+    Attributes:
+        joined: whether others had the run on already.
     """
+
+    joined = False
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class Start:
                 raise mismatch(self._storage, reply.fields[0])
             if reply.status == "JOINED":
                 self._membership.keep()
+                self.joined = True
                 return None
             if self._bring_about(reply):
                 return None

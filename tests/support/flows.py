@@ -41,6 +41,7 @@ _USUAL: Mapping[str, Argument] = {
     "dead": "",
     "max_attempts": 3,
     "joining": 0,
+    "whole": 0,
     "schema": 1,
     "book": "",
 }
