@@ -22,8 +22,9 @@ from typing import Any
 from taskflow import states
 from taskflow.types.failure import Failure
 
-from redisflow.engine.items import Handout, Item, Move, Outcome, moves_of
+from redisflow.engine.items import Handout, Item, Move, Outcome
 from redisflow.engine.membership import Membership
+from redisflow.engine.plans import carry_on_plan
 from redisflow.errors import NotFound
 from redisflow.persistence.records import AtomRecord
 from redisflow.scripts import Reply
@@ -170,13 +171,7 @@ class Worker:
 
     def carry_on_plan(self) -> list[Move]:
         """Do all that is planned; returns the flow's transitions."""
-        while True:
-            reply = self._scripts.call("plan_step", who=self._membership.id)
-            if reply.status != "MORE":
-                moves, woken = reply.fields
-                self._storage.wake(woken)
-                self._mirror.suspect()
-                return moves_of(moves)
+        return carry_on_plan(self._storage, self._scripts, who=self._membership.id)
 
     def finish(self, item: Item) -> Move | None:
         """End the run; returns its last transition if this worker made it."""
