@@ -16,7 +16,7 @@ from concurrent import futures
 from time import monotonic
 from typing import Any
 
-from taskflow import retry, states, task
+from taskflow import exceptions, retry, states, task
 from taskflow.deciders import Depth
 from taskflow.types import notifier
 from taskflow.types.failure import Failure
@@ -167,22 +167,31 @@ class Loop:
                 return self._resolve(item)
             if item.kind == "decide":
                 return self._decide(item)
-            if item.kind == "retry" and not self._try_again(item):
-                return self._take()
-            return self._prepare_and_submit(item)
+            return self._begin_atom(item)
         except (Unavailable, Refused):
             raise
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             self._halt(item, error)
             return self._take()
 
-    def _prepare_and_submit(self, item: Item) -> Handout:
+    def _begin_atom(self, item: Item) -> Handout:
         atom = self._atom_of(item)
+        if lacking := self._runner.lacking(item, atom):
+            return self._decline(item, lacking)
+        if item.kind == "retry" and not self._try_again(item):
+            return self._take()
         job = self._runner.prepare(item, atom)
         self._running += 1
         executor = self._executor if isinstance(atom, task.Task) else self._inline
         executor.submit(job, lambda future: self._events.put((item, future)))
         return Handout()
+
+    def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
+        """Leave an atom to workers that have the values that it needs."""
+        del self._held[item.id]
+        logger.warning("left to other workers: %s", lacking)
+        self._worker.decline(item, failure_from(lacking))
+        return self._take()
 
     def _resolve(self, item: Item) -> Handout:
         """Ask what is to be done about a failure, and have it done."""

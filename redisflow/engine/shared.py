@@ -333,6 +333,7 @@ class SharedEngine(base.Engine):
         self._check_arguments(structure)
         resumes = not self._ensured
         self.prepare()
+        self._storage.note_transients(lambda name: structure.atoms[name].inject or {})
         course = self._course = Course(
             self._storage,
             self._settings,
@@ -384,7 +385,8 @@ class SharedEngine(base.Engine):
     def _check_arguments(self, structure: Structure) -> None:
         storage = self._storage
         values, into_atoms = storage.injected_values(), storage.injected_into_atoms()
-        check_arguments(self._flow, structure, values, into_atoms)
+        elsewhere = dict.fromkeys(storage.transients_elsewhere())
+        check_arguments(self._flow, structure, {**elsewhere, **values}, into_atoms)
 
 
 def _ended(phases: Generator[str, None, str | None]) -> str | None:

@@ -149,6 +149,18 @@ class Worker:
         )
         self._note(reply)
 
+    def decline(self, item: Item, failure: Failure) -> None:
+        """Leave an item to others; if nobody can do it, the run ends for this."""
+        reply = self._call(
+            item,
+            "work_decline",
+            payload=self._storage.backend.codec.encode_failure(failure),
+        )
+        self._storage.raised_halts.append(failure)
+        self._note(reply)
+        if reply.status == "OK":
+            self._storage.wake(reply.fields[2])
+
     def halt(self, item: Item, failure: Failure) -> None:
         """Give an item back that could not be begun, and end the run for it."""
         reply = self._call(

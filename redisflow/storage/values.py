@@ -10,6 +10,7 @@ from taskflow import states
 from redisflow.arguments import INJECTOR, TRANSIENT, Levels, Lookup, Scope
 from redisflow.errors import InvalidState
 from redisflow.keys import atom_uuid_of
+from redisflow.persistence.names import as_name
 from redisflow.persistence.records import META_INJECTED
 from redisflow.storage.atoms import AtomMethods
 from redisflow.storage.core import Pairs
@@ -150,6 +151,29 @@ class ValueMethods(AtomMethods, ResultMethods):
         for name, values in self._injected.items():
             found.setdefault(name, {}).update(values)
         return found
+
+    def transients_elsewhere(self) -> frozenset[str]:
+        """Return the names of values that other workers have and this one cannot get.
+
+        As far as the mirror knows.
+        """
+        flow = self.mirror.flow
+        return flow.transients - self._transients.keys() if flow else frozenset()
+
+    def note_transients(self, injected_by_all: Callable[[str], Pairs]) -> None:
+        """Let other workers know which values they cannot get.
+
+        Args:
+            injected_by_all: gives what each worker's engine injects into an atom.
+        """
+        names = set(self._transients)
+        for atom, values in self._injected.items():
+            names |= values.keys() - injected_by_all(atom).keys()
+        flow = self.mirror.flow
+        unknown = names - (flow.transients if flow else frozenset())
+        if unknown:
+            reply = self._call("value_note", rest=sorted(map(as_name, unknown)))
+            self.mirror.applied(-1, reply.fields[1])
 
     def fetch(
         self, name: str, many_handler: Callable[[list[Any]], Any] | None = None

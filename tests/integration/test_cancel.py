@@ -64,9 +64,7 @@ def cancels(engine, reason=""):
 
 def line(notes, call, *more):
     """Make a flow whose second task calls something."""
-    return linear_flow.Flow("line").add(
-        Note("a", notes), Note("b", notes, call), *more
-    )
+    return linear_flow.Flow("line").add(Note("a", notes), Note("b", notes, call), *more)
 
 
 def test_all_is_reverted_by_whoever_is_there(open_run, notes):
@@ -74,7 +72,7 @@ def test_all_is_reverted_by_whoever_is_there(open_run, notes):
     other = open_run(line(notes, None, Note("c", notes)))
     engine = open_run(line(notes, cancels(other, "wrong input"), Note("c", notes)))
 
-    with pytest.raises(FlowCancelled, match=r"'line' was cancelled by \S+: wrong input"):
+    with pytest.raises(FlowCancelled, match=r"cancelled by .*: wrong input"):
         engine.run()
 
     assert notes == ["a", "b", "-b", "-a"]
@@ -149,7 +147,7 @@ def test_asked_twice_it_is_done_once(open_run, notes):
 
 
 def test_workers_that_wait_are_woken(open_run, notes):
-    """A cancel from outside reaches workers with tasks in their hands, and idle ones."""
+    """A cancel from outside reaches workers that are at a task, and idle ones."""
     begun, go_on = threading.Event(), threading.Event()
 
     def flow(call):

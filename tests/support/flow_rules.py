@@ -103,8 +103,11 @@ def _counts(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
     if fields["unfinished"] != str(unfinished):
         yield f"unfinished is {fields['unfinished']}, states are {in_graph}"
     plan = flow.hash("plan")
-    if (fields.get("planned") == "1") != bool(plan):
+    given_back = {name for name in plan if name.startswith(("declined:", "lack:"))}
+    if (fields.get("planned") == "1") != bool(plan.keys() - given_back):
         yield f"planned is {fields.get('planned')}, the plan is {plan}"
+    if given_back and fields["declined"] != "1":
+        yield f"declined is {fields['declined']}, the plan is {plan}"
 
 
 def _revisions(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
