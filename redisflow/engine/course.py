@@ -64,7 +64,9 @@ class Course:
         self._notify = notify
         self._told_state: str | None = None
         self._membership = membership_of(storage, settings)
-        self._worker = Worker(storage, self._membership, run=run)
+        self._worker = Worker(
+            storage, self._membership, run=run, replication=settings.replication
+        )
         self._loop = SteppingLoop(
             storage,
             self._membership,

@@ -37,7 +37,7 @@ from redisflow.engine.items import Move
 from redisflow.engine.outcomes import current_run, outcome_of, raise_failures
 from redisflow.engine.plans import cancel_run
 from redisflow.engine.resetting import reset_flow
-from redisflow.engine.settings import Settings
+from redisflow.engine.settings import Settings, refuse_to_replicate
 from redisflow.engine.starting import refuse_other_structure
 from redisflow.engine.structure import Structure, compile_flow
 from redisflow.engine.worker import Worker
@@ -60,6 +60,8 @@ class SharedEngine(base.Engine):
       ``max_workers``: how many tasks it runs at a time;
     * ``lease_s`` (15.0): how long others wait before they take over from it;
     * ``max_attempts`` (3): how many workers an atom may cost before it fails;
+    * ``durability``: "server" (default), or "replicated": claims and results wait for
+      every connected replica, at least one, or for ``replicas`` of them;
     * ``claim_all`` (False): take all that is ready, as TaskFlow does, instead of what
       there is room for;
     * ``rerun`` (True): whether to start an ended flow once more; if not, ``run`` gives
@@ -81,6 +83,8 @@ class SharedEngine(base.Engine):
             self._settings.executor, self._settings.max_workers
         )
         self._structure: Structure | None = None
+        if self._settings.replication is not None and backend is not None:
+            refuse_to_replicate(backend.config)
         self._storage = Storage(flow_detail, backend, self._scopes_of)
         self._run_lock = threading.Lock()
         self._statistics: dict[str, Any] = {}

@@ -22,6 +22,7 @@ from typing import Any
 from taskflow import states
 from taskflow.types.failure import Failure
 
+from redisflow.client import Replication
 from redisflow.engine.items import Handout, Item, Move, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.plans import carry_on_plan
@@ -44,14 +45,23 @@ class Worker:
         storage: the flow.
         membership: under which it works.
         run: the run that it belongs to.
+        replication: claims and results wait for replicas, too.
     """
 
-    def __init__(self, storage: Storage, membership: Membership, *, run: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        membership: Membership,
+        *,
+        run: int,
+        replication: Replication | None = None,
+    ) -> None:
         self.run = run
         self._storage = storage
         self._mirror = storage.mirror
         self._membership = membership
         self._scripts = storage.backend.scripts_of(storage.flow_uuid)
+        self._scripts.replication = replication
 
     def take(self, capacity: int, holding: Iterable[str]) -> Handout:
         """Take up to ``capacity`` items; first those that were handed out and lost."""
