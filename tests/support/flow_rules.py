@@ -15,6 +15,14 @@ from tests.support.flows import Item, ScriptedFlow
 _PASSING = ("SUCCESS", "IGNORE")
 _CLEAR = ("PENDING", "REVERTED", "IGNORE")
 
+#: The states of an atom while a worker holds an item of it.
+_HELD_IN = {
+    "execute": ("RUNNING",),
+    "revert": ("REVERTING",),
+    "retry": ("RETRYING", "RUNNING"),
+    "decide": ("PENDING",),
+}
+
 Atoms = Mapping[str, Mapping[str, str]]
 
 
@@ -34,12 +42,12 @@ def may_start(flow: ScriptedFlow, item: Item) -> bool:
 
     As in TaskFlow, what a dead worker left half-way is taken up again at any time.
     """
-    if item.old_state in ("RUNNING", "REVERTING"):
+    if item.old_state in ("RUNNING", "REVERTING", "RETRYING"):
         return True
-    if item.kind == "revert":
+    if item.kind in ("revert", "retry"):
         later = flow.atoms_of(_reachable(flow, item.name, backward=False))
         return all(atom["state"] in _CLEAR for atom in later.values())
-    if item.kind == "execute":
+    if item.kind in ("execute", "decide"):
         return all(
             map(
                 _passes,
@@ -93,6 +101,9 @@ def _collections(flow: ScriptedFlow) -> Iterator[str]:
     for name, reply in zip([*SENTINELS, "events"], found, strict=True):
         if reply is None or (name == "events" and not reply):
             yield f"{name} has lost its sentinel"
+    reached = flow.client.execute("GET", flow.keys.reached)
+    if reached is None or (reached and "walk" not in flow.hash("plan")):
+        yield f"reached is {reached!r}, the plan is {flow.hash('plan')}"
 
 
 def _counts(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
@@ -142,14 +153,13 @@ def _claims(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
         number, _, kind = item.partition(":")
         if kind == "resolve" and flow.hash("flow")["resolving"] != item:
             yield f"{item} is held and not the one that is resolved"
-        if kind not in ("execute", "revert"):
+        if kind not in _HELD_IN:
             continue
         name = flow.nodes[int(number)].atom
         owned[name] = worker
         atom = atoms[name]
-        state = "RUNNING" if kind == "execute" else "REVERTING"
         found = (atom.get("owner"), atom.get("token"), atom["state"])
-        if found != (worker, token, state):
+        if found not in [(worker, token, state) for state in _HELD_IN[kind]]:
             yield f"{item} is held by {worker} {token}, its atom says {found}"
     owners = {name: atom["owner"] for name, atom in atoms.items() if atom.get("owner")}
     if owners != owned:
