@@ -1,6 +1,8 @@
 #!lua flags=allow-oom
 --[[
-  Apply what the deciders before an atom have said: it begins to run, or it is left out.
+  Apply what the deciders before an atom have said: it begins to run, or it is left out. Where
+  that cannot be done now, the atom goes back; its deciders are asked again unless they have
+  let it run and nothing that they go by can have changed.
 
   KEYS
     flow          hash    the flow itself
@@ -24,7 +26,8 @@
     fence    str     the caller's fence, or empty outside any section
 
   RETURNS
-    {'OK', before, rev, state, next, wake, items}  applied; the rest as in work_take
+    {'OK', before, rev, state, next, wake, items}  applied, with the atom as the only item
+                         if it runs; or put back; the rest as in work_take
     {'STALE'}            the claim is no longer the worker's, or it was applied already
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
@@ -42,6 +45,7 @@
 --- @include "put_back"
 --- @include "read_atom"
 --- @include "read_node"
+--- @include "read_plan"
 --- @include "set_walk"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -50,13 +54,18 @@ local atom, before, now = read_atom(args.atom), flow.rev, now_ms()
 if not atom or not holds(args.worker, args.token, args.item) then return {'STALE'} end
 local node = read_node(tonumber(atom.node))
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
-local queue = read('HGET', keys.plan, 'open_queue')
-read('ZCARD', keys.ready)
+local plan = read_plan(flow)
+read('HLEN', keys.plan)
 read('HLEN', keys.missing)
+read('ZCARD', keys.ready)
 read('STRLEN', keys.reached)
+-- After an edit it may wait for something again; while all is counted anew, nobody knows.
 local wanted = atom.state == 'PENDING' and atom.intention == 'EXECUTE'
+  and not read('HGET', keys.missing, node.number) and plan.phases == ''
 local runs = flow.state == 'RUNNING' and flow.halt == 0 and flow.resolving == ''
   and not flow.planned
+-- One walk at a time: another nay joins it if it reaches as far.
+local may_walk = args.depth == 'ATOM' or not plan.walk or plan.depth == args.depth
 local execute, items, next = item_of(atom.node, 'execute'), {}, 'WAIT'
 if wanted and args.depth == '' and runs then
   redis.call('HDEL', keys.claims, args.item)
@@ -64,15 +73,20 @@ if wanted and args.depth == '' and runs then
 else
   drop_claim(args.worker, args.item, mine)
   local to = {state = atom.state}
-  if wanted and args.depth ~= '' then to = {state = 'IGNORE', intention = 'IGNORE'} end
+  if wanted and args.depth ~= '' and may_walk then
+    to = {state = 'IGNORE', intention = 'IGNORE'}
+  end
   change_atom(flow, atom, to, args.worker, {'owner', ''})
   atom.owner = ''
   if atom.state == 'IGNORE' then
-    if args.depth ~= 'ATOM' then set_walk(flow, 'ignore', node.number, args.depth) end
-    redis.call('HSET', keys.plan, 'open_queue', (queue and queue .. ' ' or '') .. atom.node .. '@1')
+    local queue = plan.open_queue and plan.open_queue .. ' ' or ''
+    if args.depth ~= 'ATOM' then
+      set_walk(flow, 'ignore', node.number, args.depth, plan.frontier)
+    end
+    redis.call('HSET', keys.plan, 'open_queue', queue .. node.number .. '@1')
     plan_flag(flow, true)
   else
-    put_back(flow, node, atom, execute)
+    put_back(flow, node, atom, wanted and args.depth == '' and execute or args.item)
   end
   if flow.planned then next = 'PLAN' end
 end

@@ -9,14 +9,17 @@
 -- how many it gives back. next tells the worker what to do when it gets no items.
 local SURVEY_LIMIT = 200
 
-local function still_wanted(item, node, what, atom)
+local function still_wanted(item, node, what, atom, fresh)
   if not atom then return false end
   if what == 'resolve' then return atom.state == 'FAILURE' end
   if left_undone(atom) == item then return true end
   local backward = what == 'revert' or what == 'retry'
   local wanted = waiting_for(atom, backward, node)
-  -- Deciders that have let it run are not asked again.
-  if what == 'execute' and wanted then wanted = item end
+  -- Deciders that have let it run are not asked again, unless all was counted anew since.
+  if what == 'execute' and wanted and wanted ~= item then
+    if fresh[wanted] or read('ZSCORE', keys.ready, wanted) then return false end
+    wanted = item
+  end
   return wanted == item
     and not read('HGET', keys.missing, node.number .. (backward and ':revert' or ''))
 end
@@ -60,7 +63,7 @@ local function survey(flow, plan, worker, capacity, opened, released)
         local number, what = string.match(rows[i], '^0*(%d+):(%a+)$')
         local node = read_node(number)
         local atom = read_atom(node.uuid)
-        if still_wanted(rows[i], node, what, atom) then
+        if still_wanted(rows[i], node, what, atom, fresh) then
           candidates[#candidates + 1] =
             {item = rows[i], score = tonumber(rows[i + 1]), atom = atom, stored = true}
         else
