@@ -137,7 +137,7 @@ def test_completion_during_a_pass_is_counted_once(flow):
 def test_node_done_half_way_through_its_links_holds_none_of_them_back(flow):
     """A pass that had to stop at a's many links finds a done when it goes on."""
     names = [*MANY, "z"]
-    links = {"<f": ["a", "b"], "a": MANY, "b": ["z"], **dict.fromkeys(names, [">f"])}
+    links = {"<f": ["a", "b"], "a": MANY, "b": ["z"], **{n: [">f"] for n in names}}
     flow.graph(links | {">f": []}).start()
     first, second = flow.take(capacity=2).items
     flow.on("z", "atom_transition", intention="IGNORE", state="")

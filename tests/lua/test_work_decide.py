@@ -1,4 +1,4 @@
-"""work_decide: what deciders have said is applied once, and to the flow as it is now."""
+"""work_decide: what deciders have said is applied once, to the flow as it is now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LINKS = {
 
 @pytest.fixture
 def asked(flow):
-    """Return a running flow a -> b -> c whose b has deciders, and the item to ask them."""
+    """Return a flow a -> b -> c whose b has deciders, and the item to ask them."""
     flow.line("a", "b", "c").ask("b").start("w1")
     flow.start("w2")
     return flow, flow.complete(flow.take().item, capacity=1).item
@@ -101,7 +101,7 @@ def test_nay_reaches_as_far_as_its_depth(flow, depth, left_out):
 
 
 def test_what_is_left_out_still_waits_for_others(both):
-    """z comes after both: it does not pass before b is done, though it is ignored."""
+    """What is after both, z, does not pass before b is done, though ignored."""
     flow, first, second = both
     flow.decide(first, "ALL", "w1")
     flow.step()
@@ -255,7 +255,7 @@ def test_two_nays_of_one_depth_reach_as_far_as_both(both, steps):
 
 @pytest.mark.parametrize("depths", [("NEIGHBORS", "ALL"), ("ALL", "NEIGHBORS")])
 def test_two_nays_of_different_depths_come_one_after_the_other(both, depths):
-    """While one is carried out, what the other reaches is unknown: it is asked again."""
+    """While one is carried out, the other cannot be: its deciders are asked again."""
     flow, first, second = both
     flow.decide(first, depths[0], "w1")
     rev = flow.rev
@@ -298,7 +298,7 @@ def test_nay_does_not_put_an_end_to_the_revert_of_a_flow(flow):
 def test_answer_while_all_is_counted_anew_opens_nothing_too_early(flow, depth, steps):
     """After an edit a pass counts, 200 nodes a step: z waits for a and for q."""
     many = [f"t{number}" for number in range(200)]
-    links = {"<f": ["q", *many, "a"], "q": ["z"], **dict.fromkeys(many, [">f"])}
+    links = {"<f": ["q", *many, "a"], "q": ["z"], **{n: [">f"] for n in many}}
     links |= {"a": ["z"], "z": [">f"], ">f": []}
     flow.graph(links, {"a": 1}).ask("a").start()
     item = flow.take().item
