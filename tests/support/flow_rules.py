@@ -7,13 +7,14 @@ shares no code with the scripts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from tests.support.flow_view import HASHES, SENTINELS, uuid_of
 from tests.support.flows import Item, ScriptedFlow
 
 _PASSING = ("SUCCESS", "IGNORE")
 _CLEAR = ("PENDING", "REVERTED", "IGNORE")
+_BUSY = ("RUNNING", "REVERTING", "RETRYING")
 
 #: The states of an atom while a worker holds an item of it.
 _HELD_IN = {
@@ -42,7 +43,7 @@ def may_start(flow: ScriptedFlow, item: Item) -> bool:
 
     As in TaskFlow, what a dead worker left half-way is taken up again at any time.
     """
-    if item.old_state in ("RUNNING", "REVERTING", "RETRYING"):
+    if item.old_state in _BUSY:
         return True
     if item.kind in ("revert", "retry"):
         later = flow.atoms_of(_reachable(flow, item.name, backward=False))
@@ -55,6 +56,36 @@ def may_start(flow: ScriptedFlow, item: Item) -> bool:
             )
         )
     return True
+
+
+def left_over(flow: ScriptedFlow) -> list[str]:
+    """Name what could still be begun, or is not decided yet, when a run has ended."""
+    atoms = flow.atoms_of(flow.atoms)
+
+    def turn_has_come(name: str, rule: Callable[..., bool], *, backward: bool) -> bool:
+        return all(rule(atoms[n]) for n in _reachable(flow, name, backward=backward))
+
+    found = []
+    for name, atom in atoms.items():
+        doing = (atom["state"], atom["intention"])
+        if doing == ("PENDING", "EXECUTE"):
+            left = turn_has_come(name, _passes, backward=True)
+        elif doing[0] in ("SUCCESS", "FAILURE") and doing[1] in ("REVERT", "RETRY"):
+            left = turn_has_come(name, _clears, backward=False)
+        else:
+            left = doing[0] == "FAILURE" or doing[0] in _BUSY
+        found += [f"{name}: {doing}"] if left else []
+    return found
+
+
+def _clears(atom: Mapping[str, str]) -> bool:
+    """Tell whether an atom keeps none before it from being reverted."""
+    return atom["state"] in _CLEAR
+
+
+def retries_before(flow: ScriptedFlow, name: str) -> list[str]:
+    """Name the retries that an atom comes after."""
+    return [n for n in _reachable(flow, name, backward=True) if n.startswith("?")]
 
 
 def missing_by_states(flow: ScriptedFlow) -> dict[str, str]:
