@@ -23,7 +23,7 @@ _CLAIMED = {"RUNNING": "execute", "REVERTING": "revert"}
 _SENTINEL = "-"
 _COLLECTIONS = (
     *("flow", "atoms", "graph", "missing", "ready", "claims", "workers"),
-    *("idle", "plan", "changes", "events"),
+    *("idle", "plan", "reached", "changes", "events"),
     *("lock", "lock_readers", "lock_queue", "lock_owners"),
 )
 
@@ -244,6 +244,8 @@ def _left_over(flow: Flow) -> Iterator[str]:
         row = flow.admin.hgetall(getattr(flow.keys, name))
         if list(row) != [_SENTINEL]:
             yield f"{name} holds {row}"
+    if (reached := flow.admin.get(flow.keys.reached)) != "":
+        yield f"reached is {reached!r}, not an empty string"
     yield from _fields_left(flow)
     for name, atom in flow.atoms.items():
         if atom["owner"]:
