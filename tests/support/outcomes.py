@@ -64,14 +64,14 @@ def outcome_of(
     names, controls = list(names), list(controls)
     results: dict[str, object] = {}
     failures: dict[str, str] = {}
-    for name in names:
+    for name in [*names, *controls]:
         with contextlib.suppress(exceptions.NotFound):
             result = storage.get(name)
             if isinstance(result, Failure):
                 failures[name] = str(result.exception_str)
-            else:
+            elif name not in controls:
                 results[name] = result
-    for name in [*names, *controls]:
+    for name in names:  # TaskFlow's details lose what a retry's revert returns
         with contextlib.suppress(exceptions.NotFound):
             result = storage.get_revert_result(name)
             failed = isinstance(result, Failure)
@@ -83,16 +83,11 @@ def outcome_of(
         storage.get_flow_state(),
         storage.get_atoms_states([*names, *controls]),
         results,
-        failures | {f"all {n}": t for n, t in _texts(_failed(storage)).items()},
+        failures,
         _sorted(storage.fetch_all()),
         kinds_of(error),
         notes,
     )
-
-
-def _failed(storage: Any) -> Mapping[str, Failure]:
-    found: Mapping[str, Failure] = storage.get_execute_failures()
-    return found
 
 
 def _texts(failures: Mapping[str, Failure]) -> dict[str, str]:
@@ -102,9 +97,16 @@ def _texts(failures: Mapping[str, Failure]) -> dict[str, str]:
 def _sorted(found: Mapping[str, Any]) -> dict[str, object]:
     """Sort the values of names that several tasks provide."""
     return {
-        name: sorted(value, key=repr) if isinstance(value, list) else value
+        name: sorted(map(_plain, value), key=repr)
+        if isinstance(value, list)
+        else _plain(value)
         for name, value in found.items()
     }
+
+
+def _plain(value: object) -> object:
+    """Give a failure as text, which can be compared."""
+    return str(value.exception_str) if isinstance(value, Failure) else value
 
 
 def kinds_of(error: Exception | None) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from taskflow.types import notifier
 from taskflow.types.failure import Failure
 
 from redisflow.codec import failure_from
-from tests.support.outcomes import Outcome, kinds_of, outcome_of
+from tests.support.outcomes import Outcome, error_of, outcome_of
 from tests.support.random_flows import Shape
 from tests.support.verdict import Entry
 
@@ -36,6 +36,9 @@ _ENDS = {
     states.REVERTED: (states.REVERTING, executor.REVERTED),
     states.REVERT_FAILURE: (states.REVERTING, executor.REVERTED),
 }
+
+#: Stands for the result of an atom whose arguments are not there.
+_NOTHING = object()
 
 
 class NotAllowed(Exception):
@@ -66,6 +69,7 @@ class Replay:
 
     Attributes:
         begun: atoms in the order in which they were begun: execute or revert, name.
+        failed: whether anything failed.
     """
 
     def __init__(self, shape: Shape, options: Mapping[str, Any]) -> None:
@@ -94,6 +98,7 @@ class Replay:
         self._halted = False
         self._flow = states.PENDING
         self.begun: list[tuple[str, str]] = []
+        self.failed = False
 
     def play(self, journal: Iterable[Entry]) -> None:
         """Go through a whole journal.
@@ -112,12 +117,13 @@ class Replay:
         """Return what TaskFlow's storage has now, as if its engine had raised it."""
         shape = self._shape
         error = None
-        if self._flow not in (states.SUCCESS, states.SUSPENDED):
-            failures = [
-                *self._storage.get_execute_failures().values(),
-                *self._storage.get_revert_failures().values(),
-            ]
-            error = _raised(failures)
+        if self._flow != states.SUCCESS:
+            # TaskFlow's engine also raises what an atom that has succeeded since had
+            # failed with, since its memory keeps that.
+            details = [self._storage._atomdetail_by_name(n)[0] for n in self._atoms]
+            failed = [each.failure for each in details]
+            failed += [each.revert_failure for each in details]
+            error = error_of(lambda: Failure.reraise_if_any(filter(None, failed)))
         self._storage.set_flow_state(self._flow)
         return outcome_of(
             self._storage, shape.plans, error, self.begun, controls=shape.controls
@@ -140,7 +146,9 @@ class Replay:
         if entry.old != known.state:
             raise NotAllowed(f"it was {known}")
         if (entry.new, entry.intention) == (known.state, known.intention):
-            return  # it was claimed, given back, or asked for once more
+            # It was claimed, given back, or asked for once more.
+            self._halted |= self._results.get(entry.atom) is _NOTHING
+            return
         self._folded[entry.atom] = _Known(entry.new, entry.intention)
         if entry.atom in self._due and self._due[entry.atom].fits(entry):
             del self._due[entry.atom]
@@ -218,9 +226,8 @@ class Replay:
         self.begun.append((what, atom.name))
         try:
             arguments = self._arguments(atom, what)
-        except Exception as error:  # noqa: BLE001  # as the engine does
-            self._results[atom.name] = None
-            self._halt(error)
+        except Exception:  # noqa: BLE001  # as the engine does
+            self._results[atom.name] = _NOTHING
             return
         try:
             self._results[atom.name] = getattr(atom, what)(**arguments)
@@ -248,6 +255,8 @@ class Replay:
     def _ended(self, entry: Entry) -> None:
         atom, result = self._atoms[entry.atom], self._results.pop(entry.atom, None)
         from_state, outcome = _ENDS[entry.new]
+        if result is _NOTHING:
+            raise NotAllowed("its arguments are not there")
         failed = isinstance(result, Failure)
         expected = entry.new in (states.FAILURE, states.REVERT_FAILURE)
         if entry.old != from_state or failed != expected:
@@ -255,10 +264,11 @@ class Replay:
         self._runtime.completer.complete(atom, outcome, result)
         if not failed:
             return
+        self.failed = True
         if outcome == executor.EXECUTED and self._runtime.completer._resolve:
             self._failed.append((atom.name, result))
         else:
-            self._halt(result)
+            self._halted = True
 
     def _intended(self, entry: Entry) -> None:
         """See what an intention that changes on its own belongs to."""
@@ -284,8 +294,8 @@ class Replay:
             )
         except NotAllowed:
             raise
-        except Exception as error:  # noqa: BLE001  # as the engine does
-            self._halt(error)
+        except Exception:  # noqa: BLE001  # as the engine does
+            self._halted = True
 
     def _change(self, change: Callable[[], object]) -> None:
         """Let TaskFlow change many atoms; what that changes is due from now on."""
@@ -305,12 +315,11 @@ class Replay:
         if self._due:
             raise NotAllowed(f"a change was not at its end: {self._due}")
 
-    def _halt(self, _error: object) -> None:
-        self._halted = True
-
     def _end(self) -> None:
         """See whether the flow was at its end, and in the right state."""
         self._settle()
+        if _NOTHING in self._results.values() and not self._halted:
+            raise NotAllowed("arguments were not there, and the run went on")
         if self._folded != self._now():
             raise NotAllowed(f"the journal has {self._folded}, not {self._now()}")
         if self._halted:
@@ -342,14 +351,3 @@ def _differences(
                     new.intention if new.intention != old.intention else None,
                 ),
             )
-
-
-def _raised(failures: list[Failure]) -> Exception | None:
-    try:
-        Failure.reraise_if_any(failures)
-    except Exception as error:  # noqa: BLE001  # it is returned
-        return error
-    return None
-
-
-__all__ = ["NotAllowed", "Replay", "kinds_of"]

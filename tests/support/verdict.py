@@ -19,11 +19,13 @@ from tests.support.workloads import Note
 
 _PASSING = frozenset({"SUCCESS", "IGNORE"})
 _CLEAR = frozenset({"PENDING", "REVERTED", "IGNORE"})
-_CLAIMED = {"RUNNING": "execute", "REVERTING": "revert"}
+_CLAIMED = {"RUNNING": "execute", "REVERTING": "revert", "RETRYING": "execute"}
+#: A retry controller that tries again begins to run under the same claim.
+_AGAIN = ("RETRYING", "RUNNING")
 _SENTINEL = "-"
 _COLLECTIONS = (
     *("flow", "atoms", "graph", "missing", "ready", "claims", "workers"),
-    *("idle", "plan", "changes", "events"),
+    *("idle", "plan", "reached", "changes", "events"),
     *("lock", "lock_readers", "lock_queue", "lock_owners"),
 )
 
@@ -193,10 +195,16 @@ class Flow:
 
     def _claims_of(self, name: str) -> Iterator[Claim]:
         claimed: Entry | None = None
+        intention = ""
         for entry in self._entries[name]:
-            if not entry.worker or entry.new == "PENDING":
-                continue  # a change of intention, or a reset
-            if claimed is not None:
+            told = entry.new == entry.old and entry.intention != intention
+            intention = entry.intention
+            if not entry.worker or entry.new in ("PENDING", "IGNORE") or told:
+                continue  # a change of intention, a reset, or what a decider said
+            if claimed is not None and (claimed.new, entry.new) == _AGAIN:
+                if entry.worker != claimed.worker:
+                    self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
+            elif claimed is not None:
                 if entry.worker != claimed.worker:
                     self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
                 end = "" if entry.new == claimed.new else entry.new
@@ -223,15 +231,22 @@ def broken_promises(
     """
     noted = list(notes)
     return [
-        *_left_over(flow),
-        *_keys(flow),
-        *_journal(flow),
+        *broken_records(flow),
         *_order(flow),
         *_results(flow),
         *_executions(flow, noted),
         *(_too_often(noted, hits) if hits is not None else ()),
-        *flow.jumps,
     ]
+
+
+def broken_records(flow: Flow) -> list[str]:
+    """Name what must hold for the records of any flow that has ended and does not.
+
+    The journal alone makes the states and intentions in the hashes, no atom was held by
+    two workers at a time, and nothing is left of the run.
+    """
+    assert flow.claims is not None  # reading them finds the jumps
+    return [*_left_over(flow), *_keys(flow), *_journal(flow), *flow.jumps]
 
 
 def _left_over(flow: Flow) -> Iterator[str]:
@@ -244,6 +259,8 @@ def _left_over(flow: Flow) -> Iterator[str]:
         row = flow.admin.hgetall(getattr(flow.keys, name))
         if list(row) != [_SENTINEL]:
             yield f"{name} holds {row}"
+    if walked := flow.admin.get(flow.keys.reached):
+        yield f"reached holds {walked!r}"
     yield from _fields_left(flow)
     for name, atom in flow.atoms.items():
         if atom["owner"]:
