@@ -14,10 +14,7 @@ local function still_wanted(item, node, what, atom)
   if what == 'resolve' then return atom.state == 'FAILURE' end
   if left_undone(atom) == item then return true end
   local backward = what == 'revert' or what == 'retry'
-  local wanted = waiting_for(atom, backward, node)
-  -- Deciders that have let it run are not asked again.
-  if what == 'execute' and wanted then wanted = item end
-  return wanted == item
+  return waiting_for(atom, backward, node) == item
     and not read('HGET', keys.missing, node.number .. (backward and ':revert' or ''))
 end
 
