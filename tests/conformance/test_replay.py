@@ -1,10 +1,10 @@
 """Random flows run by several processes, and their journals played again by TaskFlow.
 
 Each flow has retries, deciders, failures, reverts that fail, flows in flows and empty
-ones, and is run by one, two, three or five engines in processes of their own. TaskFlow's
-selector and completer then say of each entry of its journal whether it was allowed (see
-`tests.support.replay`), and TaskFlow's storage what has to be left at the end. Where
-nothing fails, that is also what TaskFlow's serial engine leaves.
+ones, and is run by one, two, three or five engines in processes of their own.
+TaskFlow's selector and completer then say of each entry of its journal whether it was
+allowed (see `tests.support.replay`), and TaskFlow's storage what has to be left at the
+end. Where nothing fails, that is also what TaskFlow's serial engine leaves.
 
 A batch draws its flows from the seed of the run and their numbers. ``--flow`` takes the
 number of one, and runs that again and again. REPLAY_FLOWS asks for more of them.
@@ -24,6 +24,7 @@ from taskflow.persistence import models
 from redisflow import RedisBackend, Storage
 from redisflow.config import parse_url
 from redisflow.keys import Keys
+from tests.support.crowded_flows import CROWDED
 from tests.support.flow_crew import draw_job, run_together
 from tests.support.outcomes import by_taskflow, outcome_of
 from tests.support.processes import Crew
@@ -41,6 +42,7 @@ FLOWS_PER_BATCH = 20
 DEFAULT_BATCHES = 2
 MOST_WORKERS = 5
 AGAIN = 50
+CROWDS = 6
 
 
 @pytest.fixture(scope="module")
@@ -123,13 +125,10 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize(
         "batch",
         [
-            batch if batch < DEFAULT_BATCHES else pytest.param(batch, marks=SLOW)
+            pytest.param(batch, marks=[pytest.mark.slow] * (batch >= DEFAULT_BATCHES))
             for batch in range(-(-FLOWS // FLOWS_PER_BATCH))
         ],
     )
-
-
-SLOW = pytest.mark.slow
 
 
 def test_taskflow_would_have_done_the_same(batch, seed, request, stand):
@@ -144,5 +143,14 @@ def test_taskflow_would_have_done_the_same(batch, seed, request, stand):
             stand.run(job)
         except Exception as error:
             test = request.node.nodeid.partition("[")[0]
-            error.add_note(f"{job}\nto repeat: pytest --seed {seed} --flow {number} {test}")
+            error.add_note(
+                f"{job}\nto repeat: pytest --seed {seed} --flow {number} {test}"
+            )
             raise
+
+
+@pytest.mark.parametrize("name", CROWDED)
+def test_much_comes_at_a_moment(name, stand):
+    """Deciders, failures and retries that meet do not undo what the others did."""
+    for _ in range(CROWDS):
+        stand.run(CROWDED[name])

@@ -1,4 +1,4 @@
-"""What the processes of a crew do with random flows: run one together, and tell of it."""
+"""What a crew of processes does with a random flow: run it together, and tell of it."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def draw_job(seed: int, number: int) -> Job:
     if dice.random() < 0.04:
         shared["never_resolve"] = True
     workers = dice.choice([1, 2, 3, 5])
-    return Job(
-        number, shape, workers, shared, [_options(dice) for _ in range(workers)]
-    )
+    return Job(number, shape, workers, shared, [_options(dice) for _ in range(workers)])
 
 
 def _options(dice: random.Random) -> dict[str, Any]:

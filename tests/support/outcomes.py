@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskflow import engines, exceptions
+from taskflow import exceptions
+from taskflow.engines import helpers
 from taskflow.types.failure import Failure
 
 from tests.support.random_flows import Notes, Shape
@@ -129,7 +130,7 @@ def error_of(run: Callable[[], object]) -> Exception | None:
 def by_taskflow(shape: Shape, **options: Any) -> Outcome:
     """Run a flow with TaskFlow's serial engine on its memory backend."""
     notes: Notes = []
-    engine = engines.load(shape.make(notes), **options)
+    engine = helpers.load(shape.make(notes), **options)
     error = error_of(engine.run)
     return outcome_of(
         engine.storage, shape.plans, error, notes, controls=shape.controls

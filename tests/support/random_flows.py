@@ -17,12 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from taskflow import engines, exceptions, flow, retry, task
+from taskflow import exceptions, retry, task
+from taskflow.engines import helpers
 from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 
 Notes = list[tuple[str, str]]
 
-_PATTERNS = {
+_PATTERNS: Mapping[str, Any] = {
     "linear": linear_flow.Flow,
     "unordered": unordered_flow.Flow,
     "graph": graph_flow.Flow,
@@ -160,18 +161,20 @@ def _short(given: object) -> object:
     return given if len(text) < _LONGEST_VALUE else f"#{zlib.crc32(text.encode()):08x}"
 
 
-class _Planned(retry.Retry):
+class _Planned:
     """What all controllers do: note it, and fail as the plan says."""
 
+    name: str
     plan: Control
     notes: Notes
 
-    def execute(self, history: Any, *args: Any, **kwargs: Any) -> Any:
+    def execute(self, history: Any, **kwargs: Any) -> Any:
         """Begin an attempt."""
         self.notes.append(("execute", self.name))
         if self.plan.fails and len(history):
             raise Broken(self.name)
-        return super().execute(history=history, *args, **kwargs)  # noqa: B026
+        pattern: Any = super()
+        return pattern.execute(history=history, **kwargs)
 
     def revert(self, history: Any, *_args: Any, **_kwargs: Any) -> str:
         """Give up."""
@@ -193,24 +196,30 @@ class _Revert(_Planned, retry.AlwaysRevert):
     """One attempt."""
 
 
-class _RevertAll(_Planned, retry.AlwaysRevertAll):
+class _RevertAll(_Planned, retry.AlwaysRevertAll):  # type: ignore[misc]  # TaskFlow is untyped
     """One attempt, for all."""
+
+
+_CONTROLLERS = {
+    "times": _Times,
+    "each": _Each,
+    "revert": _Revert,
+    "revert_all": _RevertAll,
+}
 
 
 def _controller(plan: Control, notes: Notes) -> retry.Retry:
     options: dict[str, Any] = {"name": plan.name, "provides": f"{plan.name}.v"}
-    made: _Planned
+    kind: Any = _CONTROLLERS[plan.kind]
     if plan.kind == "times":
-        made = _Times(plan.attempts, revert_all=plan.revert_all, **options)
+        made = kind(plan.attempts, revert_all=plan.revert_all, **options)
     elif plan.kind == "each":
         values = [f"{plan.name}#{number}" for number in range(plan.attempts)]
-        made = _Each(values, revert_all=plan.revert_all, **options)
-    elif plan.kind == "revert":
-        made = _Revert(**options)
+        made = kind(values, revert_all=plan.revert_all, **options)
     else:
-        made = _RevertAll(**options)
+        made = kind(**options)
     made.plan, made.notes = plan, notes
-    return made
+    return made  # type: ignore[no-any-return]  # TaskFlow is untyped
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +257,11 @@ class Shape:
         """Name all atoms."""
         return [*self.plans, *self.controls]
 
-    def make(self, notes: Notes) -> flow.Flow:
+    def make(self, notes: Notes) -> Any:
         """Make the flow; its atoms note what is done with them."""
         return self._flow(self.tree, notes)
 
-    def _flow(self, tree: Branch, notes: Notes) -> flow.Flow:
+    def _flow(self, tree: Branch, notes: Notes) -> Any:
         control = self.controls.get(tree.control)
         made = _PATTERNS[tree.kind](
             tree.name, None if control is None else _controller(control, notes)
@@ -402,7 +411,7 @@ def draw_shape(
             shape = draw.tree()
             if wild and len(shape.names) < 3 and dice.random() < 0.9:
                 continue
-            engine = engines.load(shape.make([]))
+            engine = helpers.load(shape.make([]))
             engine.compile()
             engine.prepare()
             engine.validate()

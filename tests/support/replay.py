@@ -2,8 +2,8 @@
 
 A `Replay` compiles the flow with TaskFlow's compiler over a storage of TaskFlow's in
 memory, and takes that through the journal, entry by entry. TaskFlow says of each start
-whether it was allowed at that moment; its completer says what each failure leads to; and
-each task is run once more to see whether it was given what TaskFlow would have given it.
+whether it was allowed at that moment; its completer says what each failure leads to;
+and each task is run once more to see that it was given what TaskFlow gives it.
 
 Here a failure is recorded first and resolved by a later script; with TaskFlow that is
 one step. So failures wait in line until the journal shows what came of the first, and
@@ -77,9 +77,9 @@ class Replay:
         compilation = compiler.PatternCompiler(shape.make([])).compile()
         self._storage = storage.Storage(
             models.FlowDetail("replay", "replay"),
-            scope_fetcher=lambda name: self._runtime.fetch_scopes_for(name),
+            scope_fetcher=self._scopes_of,
         )
-        self._runtime = runtime.Runtime(
+        self._runtime: Any = runtime.Runtime(
             compilation,
             self._storage,
             notifier.Notifier(),
@@ -134,23 +134,28 @@ class Replay:
         """Whether the run was stopped by what cannot be resolved."""
         return self._halted
 
+    def _scopes_of(self, name: str) -> Any:
+        return self._runtime.fetch_scopes_for(name)
+
     def _play(self, entry: Entry) -> None:
         if not entry.atom:
             self._flow = entry.new
-            return
-        known = self._folded.get(entry.atom)
-        if known is None:
+        elif entry.atom not in self._folded:
             raise NotAllowed("there is no such atom")
-        if not entry.old:
-            return  # it was made
-        if entry.old != known.state:
-            raise NotAllowed(f"it was {known}")
-        if (entry.new, entry.intention) == (known.state, known.intention):
-            # It was claimed, given back, or asked for once more.
-            self._halted |= self._results.get(entry.atom) is _NOTHING
-            return
-        self._folded[entry.atom] = _Known(entry.new, entry.intention)
-        if entry.atom in self._due and self._due[entry.atom].fits(entry):
+        elif entry.old:  # else it was made
+            known = self._folded[entry.atom]
+            if entry.old != known.state:
+                raise NotAllowed(f"it was {known}")
+            if _Known(entry.new, entry.intention) == known:
+                # It was claimed, given back, or asked for once more.
+                self._halted |= self._results.get(entry.atom) is _NOTHING
+            else:
+                self._folded[entry.atom] = _Known(entry.new, entry.intention)
+                self._changed(entry, known)
+
+    def _changed(self, entry: Entry, known: _Known) -> None:
+        due = self._due.get(entry.atom)
+        if due is not None and due.fits(entry):
             del self._due[entry.atom]
         elif entry.new == entry.old:
             self._intended(entry)
@@ -324,7 +329,9 @@ class Replay:
             raise NotAllowed(f"the journal has {self._folded}, not {self._now()}")
         if self._halted:
             expected = states.FAILURE
-        elif left := [atom.name for atom, _ in self._runtime.selector.iter_next_atoms()]:
+        elif left := [
+            atom.name for atom, _ in self._runtime.selector.iter_next_atoms()
+        ]:
             raise NotAllowed(f"it has ended, and {left} could have begun")
         elif self._runtime.is_success():
             expected = states.SUCCESS

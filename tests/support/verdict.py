@@ -195,27 +195,32 @@ class Flow:
 
     def _claims_of(self, name: str) -> Iterator[Claim]:
         claimed: Entry | None = None
+        state = ""
+        for entry in self._about_claims(name):
+            if claimed is None:
+                if entry.new not in _CLAIMED:
+                    self.jumps.append(f"{name} is held by nobody, and then {entry}")
+                    continue
+                claimed, state = entry, entry.new
+                continue
+            if entry.worker != claimed.worker:
+                self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
+            if (state, entry.new) != _AGAIN:
+                end = "" if entry.new == state else entry.new
+                yield Claim(claimed, _CLAIMED[claimed.new], end)
+                claimed = None
+            state = entry.new
+        if claimed is not None:
+            self.jumps.append(f"{name} is still held: {claimed}")
+
+    def _about_claims(self, name: str) -> Iterator[Entry]:
+        """Leave out changes of intention, resets, and what deciders have said."""
         intention = ""
         for entry in self._entries[name]:
             told = entry.new == entry.old and entry.intention != intention
             intention = entry.intention
-            if not entry.worker or entry.new in ("PENDING", "IGNORE") or told:
-                continue  # a change of intention, a reset, or what a decider said
-            if claimed is not None and (claimed.new, entry.new) == _AGAIN:
-                if entry.worker != claimed.worker:
-                    self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
-            elif claimed is not None:
-                if entry.worker != claimed.worker:
-                    self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
-                end = "" if entry.new == claimed.new else entry.new
-                yield Claim(claimed, _CLAIMED[claimed.new], end)
-                claimed = None
-            elif entry.new in _CLAIMED:
-                claimed = entry
-            else:
-                self.jumps.append(f"{name} is held by nobody, and then {entry}")
-        if claimed is not None:
-            self.jumps.append(f"{name} is still held: {claimed}")
+            if entry.worker and entry.new not in ("PENDING", "IGNORE") and not told:
+                yield entry
 
 
 def broken_promises(
