@@ -204,8 +204,10 @@ class Loop:
         controller = ""
         if resolution.controller is not None:
             controller = self._record_of(resolution.controller).uuid
+        strategy = resolution.strategy
+        while self._worker.resolve(item, strategy, controller) == "PLANNED":
+            self._tell_moves()
         del self._held[item.id]
-        self._worker.resolve(item, resolution.strategy, controller)
         return self._take()
 
     def _blame(
@@ -217,18 +219,23 @@ class Loop:
         """Ask the deciders before an atom, and begin it or leave it out."""
         atom = self._atom_of(item)
         depth = ask_deciders(self._storage, self._structure.deciders[atom.name])
-        del self._held[item.id]
         if depth is None:
-            handout = self._worker.decide(item, "")
+            handout = self._decided(item, "")
             return self._take() if handout.stale or not handout.items else handout
         left_out = [atom.name, *self._structure.reached_from(atom, depth)]
         before = self._runner.states_of(left_out)
-        handout = self._worker.decide(item, depth.name)
-        if handout.stale:
-            return self._take()
+        if not self._decided(item, depth.name).planned:
+            return self._take()  # it is not left out, or not by this worker
         self._tell_moves()
         self._runner.tell_changes(before, states.IGNORE, self._structure.atoms)
         return self._take()
+
+    def _decided(self, item: Item, depth: str) -> Handout:
+        """Have applied what deciders have said, once no other change is in progress."""
+        while (handout := self._worker.decide(item, depth)).retake:
+            self._tell_moves()
+        del self._held[item.id]
+        return handout
 
     def _try_again(self, item: Item) -> bool:
         """Have all after a retry controller start anew; whether it runs here now."""

@@ -96,10 +96,15 @@ class Worker:
         return self._handout(reply, item, outcome)
 
     def decide(self, item: Item, depth: str) -> Handout:
-        """Apply what deciders have said: how far their nay reaches, or "" for none."""
+        """Apply what deciders have said: how far their nay reaches, or "" for none.
+
+        With ``retake``, a plan has to be carried on before it can be applied.
+        """
         reply = self._call(item, "work_decide", depth=depth)
         if reply.status == "STALE":
             return Handout(stale=True)
+        if reply.status == "PLANNED":
+            return Handout(planned=True, retake=True)
         _before, rev, state, what_next, _woken, items = reply.fields
         if items:
             return self._handout(reply)
@@ -141,13 +146,17 @@ class Worker:
         self._note(reply)
         return reply.status == "OK"
 
-    def resolve(self, item: Item, strategy: str, controller: str = "") -> None:
+    def resolve(self, item: Item, strategy: str, controller: str = "") -> str:
         """Apply what was decided about a failure.
 
         Args:
             item: the item.
             strategy: RETRY, REVERT or REVERT_ALL.
             controller: uuid of the retry controller, unless it is REVERT_ALL.
+
+        Returns:
+            OK; PLANNED: carry on the plan, and call again; STALE: it is no longer this
+            worker's.
         """
         reply = self._scripts.call(
             "work_resolve",
@@ -158,6 +167,7 @@ class Worker:
             controller=controller,
         )
         self._note(reply)
+        return reply.status
 
     def decline(self, item: Item, failure: Failure) -> None:
         """Leave an item to others; if nobody can do it, the run ends for this."""

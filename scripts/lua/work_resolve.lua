@@ -26,6 +26,7 @@
 
   RETURNS
     {'OK', before, rev}  applied, or set out as a plan; before and rev are the revisions
+    {'PLANNED', before, rev}  carry on the plan first, and call again
     {'STALE'}            the claim is no longer the worker's, or it was applied already
     {'UNKNOWN'}          no such strategy, or no such controller
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
@@ -54,6 +55,7 @@ if args.strategy ~= 'REVERT_ALL'
   return {'UNKNOWN'}
 end
 if not holds(args.worker, args.token, args.item) then return {'STALE'} end
+if flow.planned then return {'PLANNED', flow.rev, flow.rev} end
 local node = read_node(tonumber(string.match(args.item, '^%d+')))
 local atom, before = read_atom(node.uuid), flow.rev
 read('ZCARD', keys.ready)
