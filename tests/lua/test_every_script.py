@@ -151,6 +151,27 @@ def flow_halt(flow):
 
 
 @recipe
+def flow_cancel(flow):
+    """Cancel a run in the middle of it."""
+    started(flow).complete(flow.take().item)
+    return lambda: flow.call("flow_cancel", run=1, reason="why")
+
+
+@recipe
+def value_note(flow):
+    """Note that a worker has a value which others cannot get."""
+    started(flow)
+    return lambda: flow.call("value_note", rest=["x"])
+
+
+@recipe
+def work_decline(flow):
+    """Leave an item to another worker."""
+    item = started(flow).take().item
+    return lambda: flow.about(item, "work_decline", "w1", payload='"lacks x"')
+
+
+@recipe
 def graph_clear(flow):
     """Take an old structure away."""
     idle(flow)
@@ -442,15 +463,6 @@ def work_decide__nay(flow):
     """Leave an atom out, and all that comes after it."""
     item = asked(flow)
     return lambda: flow.decide(item, "ALL")
-
-
-@recipe
-def work_decide__joins(flow):
-    """Leave another atom out while one nay is carried out."""
-    flow.layers(["a", "b"], ["c"]).ask("a", "b").start()
-    first, second = flow.take(capacity=2).items
-    flow.decide(first, "ALL")
-    return lambda: flow.decide(second, "ALL")
 
 
 @recipe

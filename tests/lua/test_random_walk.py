@@ -179,11 +179,23 @@ class Walk:
             reply = self.flow.try_complete(item, outcomes[item.kind], worker, capacity)
             self._note(worker, self.flow.handout(reply))
             return
-        reply = self.flow.do(item, worker, self._answer(item), run=self.run)
+        reply = self._ask(item, worker)
+        if reply[0] == "PLANNED":
+            self.held[worker][item.id] = item
+            return
         if item.kind == "decide":
             self._note(worker, self.flow.handout(reply))
         if item.kind == "finish" and reply[0] == "OK":
             self._note_end(reply[2])
+
+    def _ask(self, item, worker):
+        """Decide something, or end the run."""
+        answer = self._answer(item)
+        if item.kind == "decide":
+            return self.flow.decide(item, answer, worker)
+        if item.kind == "resolve":
+            return self.flow.resolve(item, worker, answer or "")
+        return self.flow.do(item, worker, answer, run=self.run)
 
     def _answer(self, item) -> str | None:
         """Draw what is decided about an item, if it is for deciding."""

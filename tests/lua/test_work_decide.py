@@ -157,8 +157,8 @@ def test_atom_that_does_not_exist_has_no_claim(asked):
     assert flow.contents() == before
 
 
-def test_yes_while_a_failure_is_resolved_is_kept(both):
-    """OK, but nothing is handed out: execute waits, and nobody is asked again."""
+def test_yes_while_a_failure_is_resolved_is_put_back(both):
+    """OK, but nothing is handed out: what the failure means may change the answer."""
     flow, first, second = both
     execute = flow.handout(flow.decide(second, "", "w2")).item
     flow.complete(execute, "FAILURE", worker="w2")
@@ -169,7 +169,7 @@ def test_yes_while_a_failure_is_resolved_is_kept(both):
 
     assert reply == ["OK", rev, rev + 1, "RUNNING", "WAIT", [], []]
     assert flow.atom("a").items() >= {"state": "PENDING", "owner": ""}.items()
-    assert flow.members("ready") == ["00000001:execute"]
+    assert flow.members("ready") == ["00000001:decide"]
     assert broken_rules(flow) == []
 
 
@@ -181,7 +181,7 @@ def test_yes_while_the_flow_is_being_suspended_is_put_back(asked):
 
     assert flow.decide(item) == ["OK", rev, rev + 1, "SUSPENDING", "WAIT", [], []]
 
-    assert flow.members("ready") == ["00000002:execute"]
+    assert flow.members("ready") == ["00000002:decide"]
     assert flow.drive() == ["SUSPENDED"]
     assert flow.start("w1", run=2) == ["READY"]
     assert flow.drive(run=2) == ["decide b", "execute b", "execute c", "SUCCESS"]
@@ -210,7 +210,7 @@ def test_answer_about_an_atom_that_is_to_be_reverted(both, depth, steps):
     for _ in range(steps):
         flow.call("plan_step")
 
-    assert flow.decide(first, depth, "w1")[0] == "OK"
+    assert flow.decided(first, depth, "w1")[0] == "OK"
 
     assert broken_rules(flow) == []
     assert flow.atom("a")["owner"] == ""
@@ -228,7 +228,7 @@ def test_answer_comes_while_its_flow_is_reverted_for_another_try(flow, depth):
     flow.complete(flow.take("w2").item, "FAILURE", worker="w2")
     flow.resolve(flow.take("w2").item, "w2", "RETRY ?r")
 
-    flow.decide(first, depth, "w1")
+    flow.decided(first, depth, "w1")
 
     assert broken_rules(flow) == []
     done = flow.drive()
@@ -246,32 +246,41 @@ def test_two_nays_of_one_depth_reach_as_far_as_both(both, steps):
     flow.decide(first, "NEIGHBORS", "w1")
     for _ in range(steps):
         flow.call("plan_step")
-    flow.decide(second, "NEIGHBORS", "w2")
+    flow.decided(second, "NEIGHBORS", "w2")
 
     assert broken_rules(flow) == []
     assert flow.drive() == ["execute z", "SUCCESS"]
     assert flow.states() == {**dict.fromkeys("abxy", "IGNORE"), "z": "SUCCESS"}
 
 
+@pytest.mark.parametrize("depth", ["", "ATOM", "ALL"])
+def test_answer_during_another_plan_waits_for_it(both, depth):
+    """PLANNED: nothing is changed, and the item stays with its worker."""
+    flow, first, second = both
+    flow.decide(first, "ALL", "w1")
+    rev, before = flow.rev, flow.contents()
+
+    assert flow.decide(second, depth, "w2") == ["PLANNED", rev, rev]
+    assert flow.contents() == before
+    flow.step()
+    assert flow.decide(second, depth, "w2")[0] == "OK"
+
+
 @pytest.mark.parametrize("depths", [("NEIGHBORS", "ALL"), ("ALL", "NEIGHBORS")])
 def test_two_nays_of_different_depths_come_one_after_the_other(both, depths):
-    """While one is carried out, the other cannot be: its deciders are asked again."""
+    """Each reaches as far as it says."""
     flow, first, second = both
     flow.decide(first, depths[0], "w1")
-    rev = flow.rev
 
-    reply = flow.decide(second, depths[1], "w2")
+    flow.decided(second, depths[1], "w2")
 
-    assert reply == ["OK", rev, rev + 1, "RUNNING", "PLAN", [], []]
-    assert flow.atom("b").items() >= {"state": "PENDING", "owner": ""}.items()
-    assert flow.members("ready") == ["00000002:decide"]
     assert broken_rules(flow) == []
-    assert flow.drive(outcomes={"decide b": depths[1]}) == ["decide b", "SUCCESS"]
+    assert flow.drive() == ["SUCCESS"]
     assert flow.states() == dict.fromkeys("abxyz", "IGNORE")
 
 
 def test_nay_does_not_put_an_end_to_the_revert_of_a_flow(flow):
-    """The revert of ?r's flow goes on, and the nay outside it is asked for again."""
+    """The revert of ?r's flow goes on, and the nay outside it comes after its marks."""
     links = {"<f": ["?r", "a"], "?r": ["b"], "b": [">f"], "a": ["x"], "x": [">f"]}
     flow.graph(links | {">f": []}).ask("a").start("w1")
     flow.start("w2")
@@ -281,11 +290,11 @@ def test_nay_does_not_put_an_end_to_the_revert_of_a_flow(flow):
     flow.complete(failing, "FAILURE", worker="w2")
     flow.resolve(flow.take("w2").item, "w2", "RETRY ?r")
 
-    flow.decide(items["decide a"], "ALL", "w1")
+    flow.decided(items["decide a"], "ALL", "w1")
 
     assert broken_rules(flow) == []
-    done = flow.drive(outcomes={"decide a": "ALL"})
-    assert sorted(done[:-1]) == ["decide a", "execute b", "retry ?r", "revert b"]
+    done = flow.drive()
+    assert sorted(done[:-1]) == ["execute b", "retry ?r", "revert b"]
     assert done[-1] == "SUCCESS"
     assert flow.states() == {
         **dict.fromkeys(["?r", "b"], "SUCCESS"),
@@ -306,7 +315,7 @@ def test_answer_while_all_is_counted_anew_opens_nothing_too_early(flow, depth, s
     for _ in range(steps):
         flow.call("plan_step")
 
-    assert flow.decide(item, depth)[0] == "OK"
+    assert flow.decided(item, depth)[0] == "OK"
 
     assert broken_rules(flow) == []
     flow.step()
@@ -334,26 +343,6 @@ def test_answer_about_an_atom_that_waits_again_is_not_applied(asked, depth):
     assert flow.drive() == [
         *("execute a", "decide b", "execute b", "execute c", "SUCCESS"),
     ]
-
-
-def test_yes_from_before_all_was_counted_anew_is_forgotten(flow):
-    """What let a run was said before b's flow was retried: a is handed out once."""
-    links = {"<f": ["?r", "a"], "?r": ["b"], "b": [">f"], "a": [">f"], ">f": []}
-    flow.graph(links).ask("a").start("w1")
-    flow.start("w2")
-    items = {str(item): item for item in flow.take("w1", capacity=2).items}
-    flow.complete(items["execute ?r"])
-    flow.complete(flow.take("w2").item, "FAILURE", worker="w2")
-    resolve = flow.take("w2").item
-    flow.decide(items["decide a"], "", "w1")
-    flow.resolve(resolve, "w2", "RETRY ?r")
-    flow.step()
-    assert set(flow.members("ready")) >= {"00000003:decide", "00000003:execute"}
-
-    assert flow.take(capacity=5).what == ["revert b", "decide a"]
-
-    assert flow.members("ready") == []
-    assert broken_rules(flow) == []
 
 
 def _left_out(flow, name):

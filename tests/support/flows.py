@@ -357,6 +357,12 @@ class ScriptedFlow(FlowView):
         """Apply what deciders have said: "" lets the atom run."""
         return self.about(item, "work_decide", worker, depth=depth)
 
+    def decided(self, item: Item, depth: str = "", worker: str = "w1") -> list[Any]:
+        """Apply what deciders have said, once no plan is in progress."""
+        while (reply := self.decide(item, depth, worker))[0] == "PLANNED":
+            self.step(worker)
+        return reply
+
     def retry(self, item: Item, worker: str = "w1") -> list[Any]:
         """Put back what comes after a controller, or let the controller run."""
         return self.about(item, "work_retry", worker)
@@ -441,9 +447,11 @@ class ScriptedFlow(FlowView):
         if item.kind == "finish":
             return self.finish(item, worker, run)
         if item.kind == "resolve":
-            return self.resolve(item, worker, state or "")
+            while (reply := self.resolve(item, worker, state or ""))[0] == "PLANNED":
+                self.step(worker)
+            return reply
         if item.kind == "decide":
-            return self.decide(item, state or "", worker)
+            return self.decided(item, state or "", worker)
         if item.kind == "retry":
             while self.retry(item, worker)[0] == "PLANNED":
                 self.step(worker)
