@@ -100,8 +100,8 @@ class Scopes:
         return cls(root.item, family)
 
     @classmethod
-    def of_flow(cls, flow: Flow) -> Scopes:
-        """Build from a flow itself, without compiling it."""
+    def of_flow(cls, flow: Item) -> Scopes:
+        """Build from a flow, or from a single task."""
         return cls(flow, _family_of_flow)
 
     def __call__(self, atom_name: str) -> Scope | None:

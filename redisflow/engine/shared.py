@@ -82,6 +82,7 @@ class SharedEngine(base.Engine):
             self._settings.executor, self._settings.max_workers
         )
         self._structure: Structure | None = None
+        self._compilation: Any = None
         self._storage = Storage(flow_detail, backend, self._scopes_of)
         self._run_lock = threading.Lock()
         self._statistics: dict[str, Any] = {}
@@ -115,7 +116,9 @@ class SharedEngine(base.Engine):
     @property
     def compilation(self) -> Any:
         """TaskFlow's compilation of the flow; None before `compile`."""
-        return None if self._structure is None else self._structure.compilation
+        if self._compilation is None and self._structure is not None:
+            self._compilation = self._structure.compilation()
+        return self._compilation
 
     def compile(self) -> None:
         """Compile the flow.
