@@ -55,7 +55,7 @@ def _links_as_made(graph: Graph) -> Iterator[tuple[int, int]]:
     """Yield all links so that those of either node come in that node's order."""
     after = [list(reversed(targets)) for targets in graph.after]
     before = [list(reversed(sources)) for sources in graph.before]
-    waiting = list(reversed(range(len(graph))))
+    waiting = list(range(len(graph)))
     while waiting:
         source = waiting.pop()
         while after[source] and before[after[source][-1]][-1] == source:

@@ -178,7 +178,7 @@ def compile_flow(item: flow.Flow | task.Task, options: Mapping[str, bool]) -> St
         nodes=_nodes(graph, ordered, asked),
         deciders=deciders,
         fingerprint=fingerprint_of(graph, options),
-        scopes=Scopes.of_flow(item),
+        scopes=Scopes(item),
         defer_reverts=options["defer_reverts"],
         never_resolve=options["never_resolve"],
         graph=graph,
