@@ -120,15 +120,21 @@ class SharedEngine(base.Engine):
             self._compilation = self._structure.compilation()
         return self._compilation
 
-    def compile(self) -> None:
+    def compile(self, structure: Structure | None = None) -> None:
         """Compile the flow.
+
+        Args:
+            structure: of this flow with the options of this engine, if it was compiled
+                before.
 
         Raises:
             Duplicate: two atoms have one name.
             Unsupported: it uses what this engine cannot run.
         """
         if self._structure is None:
-            self._structure = compile_flow(self._flow, self._settings.shared)
+            self._structure = structure or compile_flow(
+                self._flow, self._settings.shared
+            )
 
     def prepare(self) -> None:
         """Make sure that every atom has its details.
