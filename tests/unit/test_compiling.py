@@ -15,7 +15,7 @@ from redisflow.engine.compilation import as_taskflow
 from redisflow.engine.compiling import compile_graph
 from redisflow.engine.structure import compile_flow
 from redisflow.errors import Duplicate
-from tests.support.random_flows import Again, Given, Work, random_flow
+from tests.support.patterns import Again, Given, Work, random_flow
 
 OPTIONS = {"defer_reverts": False, "never_resolve": False}
 KINDS = {

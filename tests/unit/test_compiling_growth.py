@@ -12,7 +12,7 @@ from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 
 from redisflow.engine.checking import check_arguments
 from redisflow.engine.structure import compile_flow
-from tests.support.random_flows import Again, Given, Work
+from tests.support.patterns import Again, Given, Work
 
 OPTIONS = {"defer_reverts": False, "never_resolve": False}
 
