@@ -18,8 +18,8 @@
     │  └─ FlowLost              the flow was stored, and is gone
     ├─ Duplicate                (+ taskflow Duplicate)
     ├─ InvalidState             (+ taskflow InvalidState) not in the present state
-    │  ├─ StructureMismatch     joining a running flow with another structure
-    │  └─ Unsupported           a flow that uses what this engine cannot run
+    │  └─ StructureMismatch     joining a running flow with another structure
+    ├─ FlowCancelled            (+ taskflow ExecutionFailure) somebody had it reverted
     └─ WorkerLost               an atom cost too many workers; stored as its failure
 
 What TaskFlow's code catches is also TaskFlow's class, so that code written for
@@ -200,8 +200,11 @@ class StructureMismatch(InvalidState):
     """A running flow cannot be joined with another structure or other options."""
 
 
-class Unsupported(InvalidState):
-    """The flow uses a feature that this engine cannot run."""
+class FlowCancelled(RedisFlowError, exceptions.ExecutionFailure):
+    """The flow was reverted because somebody asked for it, and not for a failure."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)  # type: ignore[no-untyped-call]  # as TaskFlow
 
 
 class WorkerLost(RedisFlowError):

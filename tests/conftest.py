@@ -35,6 +35,7 @@ valkey_server = factories.redis_proc(executable=executable("valkey"))
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the seed of an earlier run."""
     parser.addoption("--seed", type=int, help="seed of tests that draw lots")
+    parser.addoption("--flow", type=int, help="number of the one flow to be run")
 
 
 def pytest_configure(config: pytest.Config) -> None:

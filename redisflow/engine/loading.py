@@ -28,6 +28,7 @@ def load(
     run_id: str | None,
     url: str | None = None,
     store: Mapping[str, Any] | None = None,
+    transient: Mapping[str, Any] | None = None,
     rerun: bool = False,
     **options: Any,
 ) -> SharedEngine:
@@ -43,6 +44,7 @@ def load(
         run_id: names the flow; None makes a random one (in ``storage.flow_meta``).
         url: the server; None: ``REDISFLOW_URL``, or the embedded one.
         store: values for the flow, written if it is new or idle.
+        transient: values that stay in this process; atoms that need them run here.
         rerun: start a run that has ended once more, instead of giving its outcome.
         options: of the engine, see `SharedEngine`.
 
@@ -54,7 +56,7 @@ def load(
     """
     backend = RedisBackend.from_url(url)
     opened = open_run(backend, flow, run_id=run_id)
-    return opened.engine(store=store, rerun=rerun, **options)
+    return opened.engine(store=store, transient=transient, rerun=rerun, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,17 @@ class OpenedRun:
     exists: bool
 
     def engine(
-        self, *, store: Mapping[str, Any] | None, rerun: bool, **options: Any
+        self,
+        *,
+        store: Mapping[str, Any] | None,
+        rerun: bool,
+        transient: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> SharedEngine:
         """Store the flow if it is new, write ``store``, and load an engine."""
         structure = None
         if not self.exists:
-            structure = self._check(store, options)
+            structure = self._check(store or {}, transient or {}, options)
             book = models.LogBook(self.run_id)
             book.add(self.flow_detail)
             self.backend.get_connection().save_logbook(book)
@@ -90,6 +97,8 @@ class OpenedRun:
         )
         if structure is not None:
             engine.compile(structure)
+        if transient:
+            engine.storage.inject(transient, transient=True)
         if store and not engine.over:
             engine.compile()
             engine.refuse_other_structure()
@@ -97,14 +106,17 @@ class OpenedRun:
         return engine
 
     def _check(
-        self, store: Mapping[str, Any] | None, options: Mapping[str, Any]
+        self,
+        store: Mapping[str, Any],
+        transient: Mapping[str, Any],
+        options: Mapping[str, Any],
     ) -> Structure:
         """Compile a flow, and find out what is wrong before any of it is stored."""
         settings = Settings(options)
         make_executor(settings.executor, settings.max_workers)
         structure = compile_flow(self.flow, settings.shared)
-        check_arguments(self.flow, structure, store or {}, {})
-        for name, value in (store or {}).items():
+        check_arguments(self.flow, structure, {**store, **transient}, {})
+        for name, value in store.items():
             self.backend.codec.encode(value, name=name)
         return structure
 

@@ -16,7 +16,7 @@ from concurrent import futures
 from time import monotonic
 from typing import Any
 
-from taskflow import retry, states, task
+from taskflow import exceptions, retry, states, task
 from taskflow.deciders import Depth
 from taskflow.types import notifier
 from taskflow.types.failure import Failure
@@ -168,22 +168,31 @@ class Loop:
                 return self._resolve(item)
             if item.kind == "decide":
                 return self._decide(item)
-            if item.kind == "retry" and not self._try_again(item):
-                return self._take()
-            return self._prepare_and_submit(item)
+            return self._begin_atom(item)
         except (Unavailable, Refused):
             raise
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             self._halt(item, error)
             return self._take()
 
-    def _prepare_and_submit(self, item: Item) -> Handout:
+    def _begin_atom(self, item: Item) -> Handout:
         atom = self._atom_of(item)
+        if lacking := self._runner.lacking(item, atom):
+            return self._decline(item, lacking)
+        if item.kind == "retry" and not self._try_again(item):
+            return self._take()
         job = self._runner.prepare(item, atom)
         self._running += 1
         executor = self._executor if isinstance(atom, task.Task) else self._inline
         executor.submit(job, lambda future: self._events.put((item, future)))
         return Handout()
+
+    def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
+        """Leave an atom to workers that have the values that it needs."""
+        del self._held[item.id]
+        logger.warning("left to other workers: %s", lacking)
+        self._worker.decline(item, failure_from(lacking))
+        return self._take()
 
     def _resolve(self, item: Item) -> Handout:
         """Ask what is to be done about a failure, and have it done."""
@@ -196,8 +205,10 @@ class Loop:
         controller = ""
         if resolution.controller is not None:
             controller = self._record_of(resolution.controller).uuid
+        strategy = resolution.strategy
+        while self._worker.resolve(item, strategy, controller) == "PLANNED":
+            self._tell_moves()
         del self._held[item.id]
-        self._worker.resolve(item, resolution.strategy, controller)
         return self._take()
 
     def _blame(
@@ -209,18 +220,23 @@ class Loop:
         """Ask the deciders before an atom, and begin it or leave it out."""
         atom = self._atom_of(item)
         depth = ask_deciders(self._storage, self._structure.deciders[atom.name])
-        del self._held[item.id]
         if depth is None:
-            handout = self._worker.decide(item, "")
+            handout = self._decided(item, "")
             return self._take() if handout.stale or not handout.items else handout
         left_out = [atom.name, *self._structure.reached_from(atom, depth)]
         before = self._runner.states_of(left_out)
-        handout = self._worker.decide(item, depth.name)
-        if handout.stale:
-            return self._take()
+        if not self._decided(item, depth.name).planned:
+            return self._take()  # it is not left out, or not by this worker
         self._tell_moves()
         self._runner.tell_changes(before, states.IGNORE, self._structure.atoms)
         return self._take()
+
+    def _decided(self, item: Item, depth: str) -> Handout:
+        """Have applied what deciders have said, once no other change is in progress."""
+        while (handout := self._worker.decide(item, depth)).retake:
+            self._tell_moves()
+        del self._held[item.id]
+        return handout
 
     def _try_again(self, item: Item) -> bool:
         """Have all after a retry controller start anew; whether it runs here now."""

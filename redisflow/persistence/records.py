@@ -18,6 +18,7 @@ from redisflow.errors import CorruptKey
 
 _META = b"meta:"
 _INJECTED = b"injected:"
+_TRANSIENT = b"transient:"
 _ENTRY = "entry:"
 
 #: Fields of an atom's hash that are plain text, and read here.
@@ -125,10 +126,12 @@ class FlowRecord:
     Attributes:
         fields: redisflow's own fields, as text.
         meta: metadata of TaskFlow and of the user, decoded.
+        transients: names of values that some worker has and others cannot get.
     """
 
     fields: Mapping[str, str]
     meta: Mapping[str, Any]
+    transients: frozenset[str] = frozenset()
 
     @property
     def state(self) -> str | None:
@@ -159,13 +162,16 @@ def parse_flow(flat: Sequence[bytes], codec: Codec, *, key: str) -> FlowRecord:
     """
     fields: dict[str, str] = {}
     meta: dict[str, Any] = {}
+    transients: set[str] = set()
     try:
         for name, value in pairs(flat):
             if name.startswith(_META):
                 meta[name[5:].decode()] = codec.decode(value, key=key)
+            elif name.startswith(_TRANSIENT):
+                transients.add(name[len(_TRANSIENT) :].decode())
             elif not name.startswith(b"halt:"):
                 fields[name.decode()] = value.decode()
-        record = FlowRecord(fields, meta)
+        record = FlowRecord(fields, meta, frozenset(transients))
         _ = fields["name"], record.state, record.run, record.ended
     except (KeyError, ValueError) as error:
         message = f"key {key} is not a flow that redisflow wrote: {error!r}"

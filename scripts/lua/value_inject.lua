@@ -1,6 +1,7 @@
 #!lua
 --[[
-  Add values to those injected into the whole flow, each name on its own.
+  Add values to those injected into the whole flow, each name on its own; or, if they are
+  the whole of them, put them in the place of those.
 
   KEYS
     flow          hash    the flow itself
@@ -16,6 +17,7 @@
     atom     str     the injector's uuid: the caller derives it from the flow's
     name     str     the injector's name
     joining  int     1: a name that has another value is refused while workers live
+    whole    int     1: values of other names are removed
     who      str     who asks, for the journal
     fence    str     the caller's fence, or empty outside any section
     pairs... bytes   name and encoded value in turn
@@ -51,11 +53,17 @@ for i = 1, #args.pairs, 2 do
     if found then others[#others + 1] = args.pairs[i] end
   end
 end
+local given, gone = {}, {}
+for i = 1, #args.pairs, 2 do given['value:' .. args.pairs[i]] = true end
+for _, field in ipairs(args.whole == 1 and read('HKEYS', key) or {}) do
+  if string.find(field, '^value:') and not given[field] then gone[#gone + 1] = field end
+end
 local live = read('ZCOUNT', keys.workers, now, '(inf')
 if args.joining == 1 and live > 0 and others[1] then return {'CONFLICT', others[1]} end
 local place = read('ZCARD', keys.changes)
-if atom and #changed == 0 then return {'OK', before, flow.rev} end
+if atom and #changed + #gone == 0 then return {'OK', before, flow.rev} end
 for i = 1, #changed, 2 do redis.call('HSET', key, changed[i], changed[i + 1]) end
+for _, field in ipairs(gone) do redis.call('HDEL', key, field) end
 local fields
 if not atom then
   redis.call('HSET', keys.atoms, args.name, uuid)

@@ -25,6 +25,8 @@
 
   RETURNS
     {'OK', before, rev, state, next, wake, items}  applied; the rest as in work_take
+    {'PLANNED', before, rev}  carry on the plan first, and call again; before and rev are the
+                         flow's revisions
     {'STALE'}            the claim is no longer the worker's, or it was applied already
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
@@ -42,29 +44,34 @@
 --- @include "put_back"
 --- @include "read_atom"
 --- @include "read_node"
+--- @include "resolve_waits"
 --- @include "set_walk"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
 local atom, before, now = read_atom(args.atom), flow.rev, now_ms()
 if not atom or not holds(args.worker, args.token, args.item) then return {'STALE'} end
+if flow.planned then return {'PLANNED', before, before} end
 local node = read_node(tonumber(atom.node))
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
 local queue = read('HGET', keys.plan, 'open_queue')
 read('ZCARD', keys.ready)
 read('HLEN', keys.missing)
 read('STRLEN', keys.reached)
+-- After an edit it may have to wait for something again.
 local wanted = atom.state == 'PENDING' and atom.intention == 'EXECUTE'
-local runs = flow.state == 'RUNNING' and flow.halt == 0 and flow.resolving == ''
-  and not flow.planned
-local execute, items, next = item_of(atom.node, 'execute'), {}, 'WAIT'
-if wanted and args.depth == '' and runs then
+  and not read('HGET', keys.missing, node.number)
+-- What a failure means, this atom included, is found out before anything else goes on.
+local goes_on = wanted and flow.halt == 0 and flow.resolving == '' and not resolve_waits()
+local items, next = {}, 'WAIT'
+if goes_on and args.depth == '' and flow.state == 'RUNNING' then
   redis.call('HDEL', keys.claims, args.item)
+  local execute = item_of(atom.node, 'execute')
   items[1] = grant_atom(flow, args.worker, {item = execute, atom = atom}, now)
 else
   drop_claim(args.worker, args.item, mine)
   local to = {state = atom.state}
-  if wanted and args.depth ~= '' then to = {state = 'IGNORE', intention = 'IGNORE'} end
+  if goes_on and args.depth ~= '' then to = {state = 'IGNORE', intention = 'IGNORE'} end
   change_atom(flow, atom, to, args.worker, {'owner', ''})
   atom.owner = ''
   if atom.state == 'IGNORE' then
@@ -72,7 +79,7 @@ else
     redis.call('HSET', keys.plan, 'open_queue', (queue and queue .. ' ' or '') .. atom.node .. '@1')
     plan_flag(flow, true)
   else
-    put_back(flow, node, atom, execute)
+    put_back(flow, node, atom, args.item)
   end
   if flow.planned then next = 'PLAN' end
 end

@@ -23,21 +23,20 @@ held to the law, too, so that the law is not ours alone.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import random
 import threading
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import networkx
 import pytest
-from taskflow import engines, exceptions, states, task
+from taskflow import states
 from taskflow.engines.action_engine import compiler
-from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 from taskflow.persistence import models
-from taskflow.types.failure import Failure
 
 from redisflow import RedisBackend, SharedEngine
+from tests.support.outcomes import by_taskflow, error_of, kinds_of, outcome_of
+from tests.support.random_flows import shapes
 
 pytestmark = pytest.mark.one_server
 
@@ -46,235 +45,17 @@ FLOWS_PER_BATCH = 15  # on each server others
 MOST_ATOMS = 9
 
 
-class Broken(Exception):
-    """What tasks raise."""
-
-
-class Undoable(Exception):
-    """What reverts raise."""
-
-
-class Step(task.Task):
-    """Notes what is done with it, and fails if it was told to."""
-
-    def __init__(self, plan, notes):
-        super().__init__(
-            plan.name, provides=plan.provides or None, requires=plan.requires
-        )
-        self.plan, self.notes = plan, notes
-        self.priority = plan.priority
-
-    def execute(self, **arguments):
-        """Return all that was given, so that results tell where values came from."""
-        self.notes.append(("execute", self.name))
-        if self.plan.fails:
-            raise Broken(self.name)
-        given = [arguments[name] for name in sorted(arguments)]
-        if len(self.plan.provides) > 1:
-            return tuple((self.name, name, given) for name in self.plan.provides)
-        return self.name, given
-
-    def revert(self, **_arguments):
-        """Undo nothing."""
-        self.notes.append(("revert", self.name))
-        if self.plan.revert_fails:
-            raise Undoable(self.name)
-        return f"undone {self.name}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A task as the dice made it."""
-
-    name: str
-    provides: tuple[str, ...]
-    requires: tuple[str, ...]
-    priority: int
-    fails: bool
-    revert_fails: bool
-
-
-@dataclass
-class Outcome:
-    """What came of a flow."""
-
-    flow: str
-    atoms: dict[str, tuple[str, str]]
-    results: dict[str, object]
-    failures: dict[str, str]
-    found: dict[str, object]
-    error: tuple[str, ...]
-    notes: list[tuple[str, str]]
-
-    def executed(self):
-        """Name what was run."""
-        return {name for what, name in self.notes if what == "execute"}
-
-    def reverted(self):
-        """Name what was reverted, or was tried to be."""
-        return {name for what, name in self.notes if what == "revert"}
-
-
-@dataclass
-class Shape:
-    """A flow that can be made again and again, and what its structure says."""
-
-    tree: object
-    plans: dict[str, Plan] = field(default_factory=dict)
-
-    def make(self, notes):
-        """Make the flow."""
-        return _made(self.tree, self.plans, notes)
-
-    def order(self):
-        """Return which atom comes before which, as TaskFlow's compiler sees it."""
-        graph = compiler.PatternCompiler(self.make([])).compile().execution_graph
-        order = networkx.transitive_closure_dag(networkx.DiGraph(graph.edges))
-        atoms = {
-            node for node, data in graph.nodes(data=True) if data["kind"] == "task"
-        }
-        found = networkx.DiGraph()
-        found.add_nodes_from(atom.name for atom in atoms)
-        found.add_edges_from(
-            (one.name, two.name) for one, two in order.edges if {one, two} <= atoms
-        )
-        return found
-
-
-def _drawn(dice):
-    """Draw a flow: its tree of patterns, and what each of its tasks does."""
-    shape = Shape(None)
-    numbers = itertools.count()
-    trouble = dice.choice(["none", "none", "one", "one", "some"])
-    revert_trouble = dice.random() < 0.25
-
-    def atom(before):
-        name = f"t{next(numbers)}"
-        names = [f"{name}.x", f"{name}.y"][: dice.choice([0, 1, 1, 2])]
-        if names and dice.random() < 0.2:
-            names[0] = dice.choice(["shared.x", "shared.y"])
-        count = min(len(before), dice.choice([0, 0, 1, 2]))
-        shape.plans[name] = Plan(
-            name,
-            tuple(names),
-            tuple(dice.sample(sorted(before), count)),
-            dice.choice([0, 0, 1, 5]),
-            trouble == "some" and dice.random() < 0.25,
-            revert_trouble and dice.random() < 0.2,
-        )
-        return name, set(names)
-
-    def flow(depth, before):
-        kind = dice.choice(["linear", "linear", "unordered", "graph"])
-        children, provided = [], set()
-        for _ in range(dice.choice([0, 1, 2, 3, 3, 4])):
-            if len(shape.plans) >= MOST_ATOMS:
-                break
-            seen = before | provided if kind != "unordered" else before
-            inner = depth and dice.random() < 0.4
-            child, names = flow(depth - 1, seen) if inner else atom(seen)
-            children.append(child)
-            provided |= names
-        links = [
-            pair
-            for pair in itertools.combinations(range(len(children)), 2)
-            if kind == "graph" and dice.random() < 0.4
-        ]
-        return (kind, f"f{next(numbers)}", children, links), provided
-
-    shape.tree, _ = flow(3, set())
-    if trouble == "one" and shape.plans:
-        name = dice.choice(sorted(shape.plans))
-        plan = shape.plans[name]
-        shape.plans[name] = Plan(**{**vars(plan), "fails": True})
-    return shape
-
-
-def _made(tree, plans, notes):
-    """Make the flow, or the task, that a tree describes."""
-    if isinstance(tree, str):
-        return Step(plans[tree], notes)
-    kind, name, children, links = tree
-    patterns = {"linear": linear_flow, "unordered": unordered_flow, "graph": graph_flow}
-    flow = patterns[kind].Flow(name)
-    made = [_made(child, plans, notes) for child in children]
-    flow.add(*made)
-    for one, two in links:
-        flow.link(made[one], made[two])
-    return flow
-
-
-def shapes(dice, count):
-    """Draw flows that TaskFlow accepts: no cycles, no arguments without a provider."""
-    while count:
-        shape = _drawn(dice)
-        try:
-            engine = engines.load(shape.make([]))
-            engine.compile()
-            engine.prepare()
-            engine.validate()
-        except (exceptions.DependencyFailure, exceptions.MissingDependencies):
-            continue
-        count -= 1
-        yield shape
-
-
-def outcome_of(storage, names, error, notes):
-    """Look at all that a run has left."""
-    results, failures = {}, {}
-    for name in names:
-        with contextlib.suppress(exceptions.NotFound):
-            result = storage.get(name)
-            if isinstance(result, Failure):
-                failures[name] = str(result.exception_str)
-            else:
-                results[name] = result
-        with contextlib.suppress(exceptions.NotFound):
-            result = storage.get_revert_result(name)
-            failed = isinstance(result, Failure)
-            results[f"revert {name}"] = result.exception_str if failed else result
-    return Outcome(
-        storage.get_flow_state(),
-        storage.get_atoms_states(names),
-        results,
-        failures,
-        _sorted(storage.fetch_all()),
-        _kinds(error),
-        notes,
+def order_of(shape):
+    """Return which atom comes before which, as TaskFlow's compiler sees it."""
+    graph = compiler.PatternCompiler(shape.make([])).compile().execution_graph
+    order = networkx.transitive_closure_dag(networkx.DiGraph(graph.edges))
+    atoms = {node for node, data in graph.nodes(data=True) if data["kind"] == "task"}
+    found = networkx.DiGraph()
+    found.add_nodes_from(atom.name for atom in atoms)
+    found.add_edges_from(
+        (one.name, two.name) for one, two in order.edges if {one, two} <= atoms
     )
-
-
-def _sorted(found):
-    """Sort the values of names that several tasks provide."""
-    return {
-        name: sorted(value, key=repr) if isinstance(value, list) else value
-        for name, value in found.items()
-    }
-
-
-def _kinds(error):
-    """Name what a run has raised; the parts of what is raised together."""
-    if isinstance(error, exceptions.WrappedFailure):
-        found = [next(iter(failure)) for failure in error]
-        return tuple(sorted(name.rpartition(".")[2] for name in found))
-    return () if error is None else (type(error).__name__,)
-
-
-def _error_of(run):
-    """Run; return what that has raised."""
-    try:
-        run()
-    except Exception as error:  # noqa: BLE001 - it is compared
-        return error
-    return None
-
-
-def by_taskflow(shape):
-    """Run a flow with TaskFlow's serial engine on its memory backend."""
-    notes = []
-    engine = engines.load(shape.make(notes))
-    error = _error_of(engine.run)
-    return outcome_of(engine.storage, list(shape.plans), error, notes)
+    return found
 
 
 def by_us(shape, backend, workers=1, **options):
@@ -295,7 +76,7 @@ def by_us(shape, backend, workers=1, **options):
     errors = [None] * workers
 
     def run(number):
-        errors[number] = _error_of(made[number].run)
+        errors[number] = error_of(made[number].run)
 
     others = [threading.Thread(target=run, args=(n,)) for n in range(1, workers)]
     for thread in others:
@@ -303,7 +84,7 @@ def by_us(shape, backend, workers=1, **options):
     run(0)
     for thread in others:
         thread.join()
-    kinds = {_kinds(error) for error in errors}
+    kinds = {kinds_of(error) for error in errors}
     assert len(kinds) == 1, f"the engines do not agree: {errors}"
     return outcome_of(made[0].storage, list(shape.plans), errors[0], notes)
 
@@ -370,7 +151,7 @@ def _of_completeness(shape, outcome, failing, undoable):
 
 def compare(shape, theirs, ours):
     """Hold outcomes to the law, and to each other where it leaves no choice."""
-    order = shape.order()
+    order = order_of(shape)
     assert broken_laws(shape, order, ours) == []
     assert ours.reverted() <= ours.executed()
     if theirs.reverted() <= theirs.executed():
@@ -420,7 +201,7 @@ def test_the_same_comes_of_random_flows(batch, seed, server, url):
     """Flows end alike under TaskFlow's engine and ours: one, with threads, two."""
     dice = random.Random(f"{seed} {batch} {server.kind}")
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
-        for number, shape in enumerate(shapes(dice, FLOWS_PER_BATCH)):
+        for number, shape in enumerate(shapes(dice, FLOWS_PER_BATCH, MOST_ATOMS)):
             theirs = by_taskflow(shape)
             for way, options in WAYS.items():
                 ours = by_us(shape, backend, **options)

@@ -16,7 +16,7 @@ from concurrent import futures
 from pathlib import Path
 
 import pytest
-from taskflow import engines, exceptions, retry, states, task
+from taskflow import engines, exceptions, states, task
 from taskflow.engines.action_engine import compiler
 from taskflow.listeners import capturing
 from taskflow.patterns import graph_flow, linear_flow, unordered_flow
@@ -29,7 +29,6 @@ from redisflow.errors import (
     ConfigError,
     InvalidState,
     StructureMismatch,
-    Unsupported,
     ValueRefused,
 )
 from tests.support.eventually import eventually
@@ -585,18 +584,8 @@ def test_a_wide_flow_that_fails(load, notes):
     assert len(notes) == len(set(notes)) == 2 * 302
 
 
-def test_what_this_version_cannot_run(load, notes, admin):
-    """Retry controllers and deciders are refused by name, and nothing is run."""
-    controlled = linear_flow.Flow("f", retry.Times(2, name="again")).add(
-        Note("a", notes)
-    )
-    with pytest.raises(Unsupported, match="again"):
-        load(controlled).run()
-    one, two = Note("a", notes), Note("b", notes)
-    decided = graph_flow.Flow("f").add(one, two)
-    decided.link(one, two, decider=lambda history: True)
-    with pytest.raises(Unsupported, match="decider before 'b'"):
-        load(decided).run()
+def test_two_atoms_of_one_name(load, notes):
+    """They are refused, and nothing is run."""
     with pytest.raises(exceptions.Duplicate):
         load(line(Note("a", notes), Note("a", notes))).run()
     assert notes == []

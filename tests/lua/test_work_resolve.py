@@ -83,3 +83,17 @@ def test_failure_while_everything_reverts_only_adds_its_own_revert(flow):
     assert flow.hash("plan") == {}
     assert set(flow.members("ready")) == {"00000001:revert", "00000002:revert"}
     assert flow.drive() == ["revert a", "revert b", "REVERTED"]
+
+
+def test_what_is_planned_comes_first(resolving):
+    """PLANNED: a change of many records ends before the next one is set out."""
+    flow, item = resolving
+    flow.client.execute("HSET", flow.keys.plan, "open_queue", "0@1")
+    flow.client.execute("HSET", flow.keys.flow, "planned", 1)
+    before = flow.contents()
+
+    assert flow.resolve(item) == ["PLANNED", flow.rev, flow.rev]
+
+    assert flow.contents() == before
+    flow.step()
+    assert flow.resolve(item)[0] == "OK"

@@ -19,11 +19,13 @@ from tests.support.workloads import Note
 
 _PASSING = frozenset({"SUCCESS", "IGNORE"})
 _CLEAR = frozenset({"PENDING", "REVERTED", "IGNORE"})
-_CLAIMED = {"RUNNING": "execute", "REVERTING": "revert"}
+_CLAIMED = {"RUNNING": "execute", "REVERTING": "revert", "RETRYING": "execute"}
+#: A retry controller that tries again begins to run under the same claim.
+_AGAIN = ("RETRYING", "RUNNING")
 _SENTINEL = "-"
 _COLLECTIONS = (
     *("flow", "atoms", "graph", "missing", "ready", "claims", "workers"),
-    *("idle", "plan", "changes", "events"),
+    *("idle", "plan", "reached", "changes", "events"),
     *("lock", "lock_readers", "lock_queue", "lock_owners"),
 )
 
@@ -193,21 +195,32 @@ class Flow:
 
     def _claims_of(self, name: str) -> Iterator[Claim]:
         claimed: Entry | None = None
-        for entry in self._entries[name]:
-            if not entry.worker or entry.new == "PENDING":
-                continue  # a change of intention, or a reset
-            if claimed is not None:
-                if entry.worker != claimed.worker:
-                    self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
-                end = "" if entry.new == claimed.new else entry.new
+        state = ""
+        for entry in self._about_claims(name):
+            if claimed is None:
+                if entry.new not in _CLAIMED:
+                    self.jumps.append(f"{name} is held by nobody, and then {entry}")
+                    continue
+                claimed, state = entry, entry.new
+                continue
+            if entry.worker != claimed.worker:
+                self.jumps.append(f"{name} is held by {claimed}, and then {entry}")
+            if (state, entry.new) != _AGAIN:
+                end = "" if entry.new == state else entry.new
                 yield Claim(claimed, _CLAIMED[claimed.new], end)
                 claimed = None
-            elif entry.new in _CLAIMED:
-                claimed = entry
-            else:
-                self.jumps.append(f"{name} is held by nobody, and then {entry}")
+            state = entry.new
         if claimed is not None:
             self.jumps.append(f"{name} is still held: {claimed}")
+
+    def _about_claims(self, name: str) -> Iterator[Entry]:
+        """Leave out changes of intention, resets, and what deciders have said."""
+        intention = ""
+        for entry in self._entries[name]:
+            told = entry.new == entry.old and entry.intention != intention
+            intention = entry.intention
+            if entry.worker and entry.new not in ("PENDING", "IGNORE") and not told:
+                yield entry
 
 
 def broken_promises(
@@ -223,15 +236,22 @@ def broken_promises(
     """
     noted = list(notes)
     return [
-        *_left_over(flow),
-        *_keys(flow),
-        *_journal(flow),
+        *broken_records(flow),
         *_order(flow),
         *_results(flow),
         *_executions(flow, noted),
         *(_too_often(noted, hits) if hits is not None else ()),
-        *flow.jumps,
     ]
+
+
+def broken_records(flow: Flow) -> list[str]:
+    """Name what must hold for the records of any flow that has ended and does not.
+
+    The journal alone makes the states and intentions in the hashes, no atom was held by
+    two workers at a time, and nothing is left of the run.
+    """
+    assert flow.claims is not None  # reading them finds the jumps
+    return [*_left_over(flow), *_keys(flow), *_journal(flow), *flow.jumps]
 
 
 def _left_over(flow: Flow) -> Iterator[str]:
@@ -244,6 +264,8 @@ def _left_over(flow: Flow) -> Iterator[str]:
         row = flow.admin.hgetall(getattr(flow.keys, name))
         if list(row) != [_SENTINEL]:
             yield f"{name} holds {row}"
+    if (reached := flow.admin.get(flow.keys.reached)) != "":
+        yield f"reached is {reached!r}, not an empty string"
     yield from _fields_left(flow)
     for name, atom in flow.atoms.items():
         if atom["owner"]:
