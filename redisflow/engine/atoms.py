@@ -20,8 +20,8 @@ from taskflow import exceptions, retry, states, task
 from taskflow.types import notifier
 
 from redisflow.codec import failure_from
+from redisflow.engine.compiling import Atom
 from redisflow.engine.items import Item, Outcome
-from redisflow.engine.structure import Atom
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)

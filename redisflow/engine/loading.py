@@ -14,7 +14,7 @@ from redisflow.engine.executors import make_executor
 from redisflow.engine.factories import FlowOrTask
 from redisflow.engine.settings import Settings
 from redisflow.engine.shared import SharedEngine
-from redisflow.engine.structure import compile_flow
+from redisflow.engine.structure import Structure, compile_flow
 from redisflow.errors import ConfigError
 from redisflow.keys import flow_uuid_of
 from redisflow.persistence import RedisBackend
@@ -86,14 +86,17 @@ class OpenedRun:
         **options: Any,
     ) -> SharedEngine:
         """Store the flow if it is new, write ``store``, and load an engine."""
+        structure = None
         if not self.exists:
-            self._check(store or {}, transient or {}, options)
+            structure = self._check(store or {}, transient or {}, options)
             book = models.LogBook(self.run_id)
             book.add(self.flow_detail)
             self.backend.get_connection().save_logbook(book)
         engine = SharedEngine(
             self.flow, self.flow_detail, self.backend, {**options, "rerun": rerun}
         )
+        if structure is not None:
+            engine.compile(structure)
         if transient:
             engine.storage.inject(transient, transient=True)
         if store and not engine.over:
@@ -107,14 +110,15 @@ class OpenedRun:
         store: Mapping[str, Any],
         transient: Mapping[str, Any],
         options: Mapping[str, Any],
-    ) -> None:
-        """Find out what is wrong with a flow before any of it is stored."""
+    ) -> Structure:
+        """Compile a flow, and find out what is wrong before any of it is stored."""
         settings = Settings(options)
         make_executor(settings.executor, settings.max_workers)
         structure = compile_flow(self.flow, settings.shared)
         check_arguments(self.flow, structure, {**store, **transient}, {})
         for name, value in store.items():
             self.backend.codec.encode(value, name=name)
+        return structure
 
 
 def open_run(

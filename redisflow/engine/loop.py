@@ -23,12 +23,13 @@ from taskflow.types.failure import Failure
 
 from redisflow.codec import failure_from
 from redisflow.engine.atoms import AtomRunner
+from redisflow.engine.compiling import Atom
 from redisflow.engine.deciding import Resolver, ask_deciders
 from redisflow.engine.executors import Executor, SerialExecutor
 from redisflow.engine.items import Handout, Item, MoveListener, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.settings import Settings
-from redisflow.engine.structure import Atom, Structure
+from redisflow.engine.structure import Structure
 from redisflow.engine.worker import Worker
 from redisflow.errors import Refused, Unavailable, ValueRefused
 from redisflow.persistence import AtomRecord

@@ -83,6 +83,7 @@ class SharedEngine(base.Engine):
             self._settings.executor, self._settings.max_workers
         )
         self._structure: Structure | None = None
+        self._compilation: Any = None
         if self._settings.replication is not None and backend is not None:
             refuse_to_replicate(backend.config)
         self._storage = Storage(flow_detail, backend, self._scopes_of)
@@ -120,16 +121,24 @@ class SharedEngine(base.Engine):
     @property
     def compilation(self) -> Any:
         """TaskFlow's compilation of the flow; None before `compile`."""
-        return None if self._structure is None else self._structure.compilation
+        if self._compilation is None and self._structure is not None:
+            self._compilation = self._structure.compilation()
+        return self._compilation
 
-    def compile(self) -> None:
+    def compile(self, structure: Structure | None = None) -> None:
         """Compile the flow.
+
+        Args:
+            structure: of this flow with the options of this engine, if it was compiled
+                before.
 
         Raises:
             Duplicate: two atoms have one name.
         """
         if self._structure is None:
-            self._structure = compile_flow(self._flow, self._settings.shared)
+            self._structure = structure or compile_flow(
+                self._flow, self._settings.shared
+            )
 
     def prepare(self) -> None:
         """Make sure that every atom has its details.

@@ -21,6 +21,30 @@ _INJECTED = b"injected:"
 _TRANSIENT = b"transient:"
 _ENTRY = "entry:"
 
+#: Fields of an atom's hash that are plain text, and read here.
+_PLAIN: Mapping[bytes, str] = {
+    name.encode(): name
+    for name in (
+        "attempt",
+        "entries",
+        "failed",
+        "finished_at",
+        "intention",
+        "name",
+        "node",
+        "owner",
+        "place",
+        "provides",
+        "rev",
+        "round",
+        "started_at",
+        "state",
+        "type",
+        "uuid",
+        "version",
+    )
+}
+
 #: The entry of an atom's metadata that shows what was injected into it.
 META_INJECTED = "injected"
 
@@ -173,12 +197,13 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
     key = key_of(found.get(b"uuid", b"?").decode(errors="replace"))
     try:
         for name, value in found.items():
-            if name.startswith(_META):
+            plain = _PLAIN.get(name)
+            if plain is not None:
+                fields[plain] = value.decode()
+            elif name.startswith(_META):
                 meta[name[5:].decode()] = codec.decode(value, key=key)
             elif name.startswith(_INJECTED):
                 injected[name[9:].decode()] = codec.decode(value, key=key)
-            else:
-                fields[name.decode()] = value.decode()
         if injected:
             meta[META_INJECTED] = {**(meta.get(META_INJECTED) or {}), **injected}
         detail = DETAIL_CLASSES[fields["type"]](fields["name"], fields["uuid"])

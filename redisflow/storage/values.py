@@ -143,10 +143,11 @@ class ValueMethods(AtomMethods, ResultMethods):
         return {**self.mirror.injected(), **self._transients}
 
     def injected_into_atoms(self) -> dict[str, dict[str, Any]]:
-        """Return what was injected into single atoms, by atom."""
+        """Return what was injected into single atoms, by atom, where there is any."""
         found = {
-            name: dict(record.detail.meta.get(META_INJECTED) or {})
+            name: dict(injected)
             for name, record in self.mirror.atoms.items()
+            if (injected := record.detail.meta.get(META_INJECTED))
         }
         for name, values in self._injected.items():
             found.setdefault(name, {}).update(values)
