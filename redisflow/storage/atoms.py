@@ -113,9 +113,11 @@ class AtomMethods(StorageCore):
         Raises:
             InvalidState: TaskFlow does not allow this transition.
         """
-        reply = self._transition(
+        reply, moved_from = self._transition(
             self._known(atom_name), state=new, expected=expected or "", checked=True
         )
+        if moved_from is not None:
+            return True, moved_from
         return reply.status == "MOVED", reply.fields[0].decode()
 
     def update_atom_metadata(
@@ -207,17 +209,19 @@ class AtomMethods(StorageCore):
         intention: str = "",
         expected: str = "",
         checked: bool = False,
-    ) -> Reply:
-        reply = self._call(
+    ) -> tuple[Reply, str | None]:
+        reply, moved_from = self._move(
             "atom_transition",
-            of=record.uuid,
+            state,
+            record.uuid,
             atom=record.uuid,
             state=state,
             intention=intention,
             expected=expected,
             checked=int(checked),
-            who=self.writer,
         )
+        if moved_from is not None:
+            return reply, moved_from
         self._check(reply, record.name, new=state)
         if reply.status == "MOVED":
             _old, before, rev, woken = reply.fields
@@ -229,7 +233,7 @@ class AtomMethods(StorageCore):
 
             self.mirror.applied(before, rev, change)
             self.wake(woken)
-        return reply
+        return reply, None
 
 
 def _as_new_atom(atom: object) -> NewAtom:

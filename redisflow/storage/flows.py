@@ -36,7 +36,9 @@ class FlowMethods(StorageCore):
         Raises:
             InvalidState: TaskFlow does not allow this transition.
         """
-        reply = self._call("flow_transition", to=state, forced=0, who=self.writer)
+        reply, moved_from = self._move("flow_transition", state, to=state, forced=0)
+        if moved_from is not None:
+            return True, moved_from
         old: str = reply.fields[0].decode()
         if reply.status == "INVALID":
             raise InvalidState(
