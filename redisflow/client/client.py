@@ -88,7 +88,6 @@ class Client:
         args: Sequence[Argument],
         *,
         deadline_s: float | None = None,
-        doubtful: Callable[[], object] | None = None,
     ) -> list[Any]:
         """Run a script by its sha; where the server lacks it, by its source.
 
@@ -100,8 +99,6 @@ class Client:
             keys: KEYS; in a cluster all of one slot.
             args: ARGV.
             deadline_s: for how long to go on trying; the client's own by default.
-            doubtful: called before this returns, if an earlier attempt may have run it,
-                too, so that this may be the second answer.
 
         Raises:
             Unavailable: not reached, or not ready, until the deadline.
@@ -126,7 +123,7 @@ class Client:
                 reply: list[Any] = handle.execute_command("EVAL", source, *words)
                 return reply
 
-        return self._again(evaluate, failed, started, deadline_s, doubtful)
+        return self._again(evaluate, failed, started, deadline_s)
 
     def execute(self, *command: Argument, deadline_s: float | None = None) -> Any:
         """Run one command; it may run more than once, like a script.
@@ -269,7 +266,6 @@ class Client:
         failed: Exception | None,
         started: float,
         deadline_s: float | None,
-        doubtful: Callable[[], object] | None = None,
     ) -> T:
         """Make the further attempts of a call, or its first where nobody connected."""
         sent = failed is not None
@@ -290,7 +286,7 @@ class Client:
             failed=failed,
         )
         try:
-            done = attempts.run()
+            return attempts.run()
         except Exception as error:
             if self._closing.is_set():
                 # redis-py trips over connections that another thread closes.
@@ -301,9 +297,6 @@ class Client:
             waited_s = monotonic() - started
             address = self.config.address
             raise attempts.fault.error(address, attempts.outcome, waited_s) from error
-        if doubtful is not None and attempts.outcome == "unknown":
-            doubtful()
-        return done
 
     def _judge(self, error: Exception, *, sent: bool) -> Fault:
         """Tell what an error means, and drop the connections that it spoils."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -26,18 +26,10 @@ Argument = str | bytes | int | float
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a script answered: a status and the fields that its header lists.
-
-    Attributes:
-        status: the first word.
-        fields: the rest.
-        doubtful: whether the script may have run before, its reply lost, so that this
-            is what it answers to a second sending.
-    """
+    """What a script answered: a status and the fields that its header lists."""
 
     status: str
     fields: list[Any]
-    doubtful: bool = False
 
 
 class Scripts:
@@ -99,10 +91,9 @@ class Scripts:
             raise TypeError(_arity_message(script, args)) from None
         values.extend(rest)
         reply = self._run(script, keys, values, deadline_s)
-        if reply.status == "LOCKED":
-            again = self._take_turn(script, keys, values, deadline_s)
-            return replace(again, doubtful=again.doubtful or reply.doubtful)
-        return self._checked(script, reply)
+        if reply[0] == b"LOCKED":
+            return self._take_turn(script, keys, values, deadline_s)
+        return self._check(script, reply)
 
     def _run(
         self,
@@ -110,17 +101,13 @@ class Scripts:
         keys: Sequence[str],
         values: Sequence[Argument],
         deadline_s: float | None,
-    ) -> Reply:
-        doubts: list[bool] = []
+    ) -> list[Any]:
         try:
-            reply = self.client.run_script(
-                *(script.sha, script.source, keys, values),
-                deadline_s=deadline_s,
-                doubtful=lambda: doubts.append(True),
+            return self.client.run_script(
+                script.sha, script.source, keys, values, deadline_s=deadline_s
             )
         except ServerError as error:
             raise self._translate(error, script, keys) from error
-        return Reply(reply[0].decode(), reply[1:], bool(doubts))
 
     def _take_turn(
         self,
@@ -135,7 +122,7 @@ class Scripts:
         with self._guard.turn(limit_s) as fence:
             values[script.args.index("fence")] = fence
             left_s = max(0.0, until - monotonic())
-            return self._checked(script, self._run(script, keys, values, left_s))
+            return self._check(script, self._run(script, keys, values, left_s))
 
     def _bind(self, name: str) -> tuple[Script, list[str]]:
         script = catalogue()[name]
@@ -150,14 +137,14 @@ class Scripts:
             if name in RECORD_KEYS
         ]
 
-    def _checked(self, script: Script, reply: Reply) -> Reply:
-        status = reply.status
+    def _check(self, script: Script, reply: list[Any]) -> Reply:
+        status = reply[0].decode()
         if status not in script.statuses:
             message = f"script {script.name} answered {status}, which it does not list"
             raise ScriptFailed(message, script=script.name)
         if status in _RAISED:
-            raise self._refusal(script, status, reply.fields)
-        return reply
+            raise self._refusal(script, status, reply[1:])
+        return Reply(status, reply[1:])
 
     def _refusal(
         self, script: Script, status: str, fields: Sequence[Any]

@@ -113,11 +113,9 @@ class AtomMethods(StorageCore):
         Raises:
             InvalidState: TaskFlow does not allow this transition.
         """
-        reply, moved_from = self._transition(
+        reply = self._transition(
             self._known(atom_name), state=new, expected=expected or "", checked=True
         )
-        if moved_from is not None:
-            return True, moved_from
         return reply.status == "MOVED", reply.fields[0].decode()
 
     def update_atom_metadata(
@@ -209,19 +207,16 @@ class AtomMethods(StorageCore):
         intention: str = "",
         expected: str = "",
         checked: bool = False,
-    ) -> tuple[Reply, str | None]:
-        reply, moved_from = self._move(
+    ) -> Reply:
+        reply = self._move(
             "atom_transition",
-            state,
-            record.uuid,
+            of=record.uuid,
             atom=record.uuid,
             state=state,
             intention=intention,
             expected=expected,
             checked=int(checked),
         )
-        if moved_from is not None:
-            return reply, moved_from
         self._check(reply, record.name, new=state)
         if reply.status == "MOVED":
             _old, before, rev, woken = reply.fields
@@ -233,7 +228,7 @@ class AtomMethods(StorageCore):
 
             self.mirror.applied(before, rev, change)
             self.wake(woken)
-        return reply, None
+        return reply
 
 
 def _as_new_atom(atom: object) -> NewAtom:

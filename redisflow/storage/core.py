@@ -14,7 +14,7 @@ from taskflow.persistence import models
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import Levels
-from redisflow.errors import FlowLost, InvalidState, NotFound
+from redisflow.errors import FlowLost, InvalidState, NotFound, Refused, Unavailable
 from redisflow.persistence import AtomRecord, RedisBackend
 from redisflow.persistence.fields import seen_of
 from redisflow.persistence.names import as_name
@@ -24,9 +24,6 @@ from redisflow.storage.mirror import Mirror
 
 ScopeFetcher = Callable[[str], Levels]
 Pairs = Mapping[str, Any]
-
-#: Entries of the journal that one call brings.
-_PAGE = 100
 
 
 class StorageCore:
@@ -137,47 +134,27 @@ class StorageCore:
             self.mirror.applied(-1, reply.fields[0])
         return reply
 
-    def _move(
-        self, name: str, to: str, atom: str = "", /, **args: Any
-    ) -> tuple[Reply, str | None]:
+    def _move(self, name: str, /, *, of: str | None = None, **args: Any) -> Reply:
         """Run a script that moves a state by compare and set.
 
-        Where its reply was lost, the second sending finds the state moved: whether the
-        first one did that, or somebody else, is in the journal.
+        It is sent once. Only then, if no answer came, is it sent again, with word of
+        that: it looks into the journal first. Otherwise who has moved the state would
+        be told that it is somebody else's doing; or, where others had moved it back
+        meanwhile, it would be moved twice.
 
         Args:
             name: the script's.
-            to: the new state.
-            atom: the uuid of the atom; "" for the flow itself.
-            args: of the script, without ``who``.
-
-        Returns:
-            The reply, and the state that an earlier sending of this call has moved it
-            from, or None.
+            of: the atom that it is about.
+            args: of the script, without ``who`` and ``again``.
         """
-        # A thread's last request is done before its next one, so that this names it.
+        self._store_flow()
+        # A thread asks for one thing at a time, so that this names the request.
         who = f"{self.writer}/{os.getpid()}.{threading.get_ident()}"
-        since = max(self.mirror.rev, self.mirror.heard)
-        reply = self._call(name, of=atom or None, who=who, **args)
-        if reply.status == "MOVED" or not reply.doubtful:
-            return reply, None
-        sought = {b"atom": atom.encode(), b"to": to.encode(), b"worker": who.encode()}
-        for entry in self._journal_back_to(since):
-            if entry.items() >= sought.items():
-                self.mirror.applied(-1, int(entry[b"rev"]))
-                return reply, entry[b"from"].decode()
-        return reply, None
-
-    def _journal_back_to(self, rev: int) -> Iterator[dict[bytes, bytes]]:
-        """Read the journal from its end to the entries of a revision."""
-        execute, events = self._backend.client.execute, self._scripts.keys.events
-        end = "+"
-        while page := execute("XREVRANGE", events, end, "-", "COUNT", _PAGE):
-            for _id, entry in page:
-                if int(entry[b"rev"]) <= rev:
-                    return
-                yield entry
-            end = f"({page[-1][0].decode()}"
+        known = max(self.mirror.rev, self.mirror.heard)
+        try:
+            return self._call(name, of=of, deadline_s=0.0, who=who, again="", **args)
+        except (Unavailable, Refused):
+            return self._call(name, of=of, who=who, again=known, **args)
 
     def _store_flow(self) -> None:
         """Store a flow that was never stored, and atoms that it was given by hand."""

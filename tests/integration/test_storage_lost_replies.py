@@ -118,6 +118,21 @@ def test_others_go_on_before_it_is_sent_again(one, storage, proxy):
     assert one.get_atom_state("a") == states.SUCCESS
 
 
+def test_what_others_have_moved_back_is_not_moved_again(one, storage, moves, proxy):
+    """True, and it stays where they have put it: one call moves it once."""
+
+    def move_back():
+        storage.transition_atom_state("a", states.PENDING)
+
+    proxy.meddle = move_back
+    lose(proxy, "drop_reply", ATOM)
+    answer = one.transition_atom_state("a", states.IGNORE, expected=states.PENDING)
+    assert answer == (True, states.PENDING)
+    assert (proxy.hits, proxy.meddle) == (1, None)
+    assert one.get_atom_state("a") == states.PENDING
+    assert moves(states.IGNORE) == 1
+
+
 def test_a_refusal_in_doubt_stays_a_refusal(one, storage, proxy):
     """InvalidState where no sending has moved anything."""
     lose(proxy, "drop_reply", ATOM)
