@@ -91,3 +91,17 @@ def test_state_of_a_flow_that_workers_run_is_not_forced(flow):
     flow.lapse("w2")
     assert flow.call("flow_transition", to="PENDING", forced=1)[0] == "MOVED"
     assert flow.state == "PENDING"
+
+
+def test_what_was_asked_for_again_is_not_done_again(flow):
+    """MOVED with the state and the revision of then."""
+    flow.create()
+    known = flow.rev
+    first = flow.call("flow_transition", to="RUNNING", who="p/1")
+    flow.call("flow_transition", to="SUSPENDING", who="q/1")
+    before = flow.contents()
+
+    assert flow.call("flow_transition", to="RUNNING", who="p/1", again=known) == first
+    assert flow.contents() == before
+    other = flow.call("flow_transition", to="RUNNING", who="r/1", again=known)
+    assert other[0] != "MOVED"

@@ -29,6 +29,7 @@ _USUAL: Mapping[str, Argument] = {
     "never": 0,
     "resume": 1,
     "who": "somebody",
+    "again": "",
     "capacity": 1,
     "state": "",
     "intention": "",
