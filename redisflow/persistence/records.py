@@ -17,6 +17,8 @@ from redisflow.codec import Codec, loads_plain
 from redisflow.errors import CorruptKey
 
 _META = b"meta:"
+#: Fields of a flow that only the codec can read.
+_ENCODED = (b"halt:", b"submitted:")
 _INJECTED = b"injected:"
 _ENTRY = "entry:"
 
@@ -139,7 +141,7 @@ def parse_flow(flat: Sequence[bytes], codec: Codec, *, key: str) -> FlowRecord:
         for name, value in pairs(flat):
             if name.startswith(_META):
                 meta[name[5:].decode()] = codec.decode(value, key=key)
-            elif not name.startswith(b"halt:"):
+            elif not name.startswith(_ENCODED):
                 fields[name.decode()] = value.decode()
         record = FlowRecord(fields, meta)
         _ = fields["name"], record.state, record.run, record.ended
