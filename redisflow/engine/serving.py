@@ -53,6 +53,9 @@ _LEFT_S, _LEFT_LONGEST_S = 30.0, 600.0
 #: A look finds the server away: how soon the next one is made, in seconds.
 _AWAY_S = 1.0
 
+#: How often a worker that is full looks whether it still is: that asks no server.
+_BUSY_S = 0.5
+
 #: Told of what happens: the run, or "" for the worker itself; a few words; an error.
 Tell = Callable[[str, str, BaseException | None], object]
 
@@ -138,6 +141,7 @@ class Serving:
         self._events: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
         self._draining = False
         self._ear: Client | None = None
+        self._noted_until = 0.0
         self._reached = False
         self._away = False
 
@@ -166,10 +170,7 @@ class Serving:
     def _next_step(self) -> float | None:
         """Do what is to be done now; returns how long to wait then, None to end."""
         if self._draining:
-            for part in self._parts.values():
-                if not part.leaving:
-                    part.drain()
-            return LOOK_S if self._parts else None
+            return self._let_go()
         try:
             wait_s = self._look()
         except StoreError as error:
@@ -184,18 +185,31 @@ class Serving:
         self._reached, self._away = True, False
         return wait_s
 
+    def _let_go(self) -> float | None:
+        """Leave all flows once their tasks here are done; None if that has been."""
+        staying = [part for part in self._parts.values() if not part.leaving]
+        if staying:
+            self._tell("", f"draining; flows to leave: {len(staying)}", None)
+        for part in staying:
+            part.drain()
+        return LOOK_S if self._parts else None
+
     def _look(self) -> float | None:
         """Join what has work; returns when to look again, None for never."""
-        now_ms = self._submissions.serve(self.id, _LEASE_MS)
-        self._listen()
         room = self._flows - len(self._parts)
         spare = [part for part in self._parts.values() if part.has_nothing]
-        if not room and not spare:
-            return LOOK_S
+        busy = not (room or spare)
+        if busy and monotonic() < self._noted_until:
+            return _BUSY_S
+        now_ms = self._submissions.serve(self.id, _LEASE_MS)
+        self._noted_until = monotonic() + LOOK_S
+        self._listen()
+        if busy:
+            return _BUSY_S
         survey = self._survey(now_ms, room)
         wanted = sorted(survey.wanted, key=lambda entry: (entry.live, entry.since_ms))
         for entry in wanted[:room]:
-            self._join(entry)
+            survey.open -= not self._join(entry)
         self._make_room(spare, sum(not entry.live for entry in wanted[room:]))
         if self._burst and not survey.open and not self._parts:
             return None
@@ -231,22 +245,23 @@ class Serving:
         for part in staying[: max(0, unserved - leaving)]:
             part.drain()
 
-    def _join(self, entry: Entry) -> None:
-        """Take part in a flow, if its factory is allowed here."""
+    def _join(self, entry: Entry) -> bool:
+        """Take part in a flow if its factory is allowed here; returns whether."""
         run_id = entry.uuid
         try:
             submission = self._submissions.read(entry.uuid)
             if submission is None:
-                return
+                return False
             run_id = submission.run_id
             self._allowed.check(submission.call.reference)
         except (CorruptKey, NotAllowed) as error:
             self._leave_for_good(entry, run_id, error)
-            return
+            return False
         part = Part(submission, self._backend, self._allowed, lease_s=self._lease_s)
         self._parts[entry.uuid] = part
         self._tell(run_id, f"joining, from {submission.call.reference}", None)
         part.start(self._events.put)
+        return True
 
     def _leave_for_good(self, entry: Entry, run_id: str, error: Exception) -> None:
         """Leave a flow alone until it is submitted again; says so once."""
