@@ -27,7 +27,7 @@ def over(flow):
 
 def values(flow):
     """Return the values that the flow was given."""
-    return flow.record("result", "inject")
+    return flow.result("inject")
 
 
 def test_mark_and_values_come_together(idle):

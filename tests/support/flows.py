@@ -441,8 +441,8 @@ def submitted(
 ) -> list[Any]:
     """Submit a flow; what is left out is the same each time."""
     usual = {"factory": "m:f", "args": "[]", "kwargs": "{}", "options": "{}"}
-    usual |= {"name": "inject", "rerun": 0, **args}
-    return flow.on("inject", "flow_submit", rest=rest, request=request, **usual)
+    more = {**usual, "name": "inject", "rerun": 0, **args}
+    return flow.on("inject", "flow_submit", rest=rest, request=request, **more)
 
 
 def _text(value: Any) -> Any:
