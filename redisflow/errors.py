@@ -18,7 +18,8 @@
     │  └─ FlowLost              the flow was stored, and is gone
     ├─ Duplicate                (+ taskflow Duplicate)
     ├─ InvalidState             (+ taskflow InvalidState) not in the present state
-    │  └─ StructureMismatch     joining a running flow with another structure
+    │  ├─ StructureMismatch     joining a running flow with another structure
+    │  └─ SubmissionDiffers     submitting a run once more as something else
     ├─ FlowCancelled            (+ taskflow ExecutionFailure) somebody had it reverted
     └─ WorkerLost               an atom cost too many workers; stored as its failure
 
@@ -198,6 +199,21 @@ class InvalidState(RedisFlowError, exceptions.InvalidState):
 
 class StructureMismatch(InvalidState):
     """A running flow cannot be joined with another structure or other options."""
+
+
+class SubmissionDiffers(InvalidState):
+    """A run was submitted before with something else; nothing was changed.
+
+    Attributes:
+        run_id: the run.
+        differs: what is not as it was: ``factory``, ``args[1]``, ``kwargs['path']``,
+            ``options['max_attempts']``, ``store['url']``.
+    """
+
+    def __init__(self, message: str, *, run_id: str, differs: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.differs = differs
 
 
 class FlowCancelled(RedisFlowError, exceptions.ExecutionFailure):

@@ -129,6 +129,11 @@ class Course:
             self._tell_state(states.RUNNING, outcome)
         return outcome
 
+    @property
+    def holding(self) -> int:
+        """How many items are held."""
+        return self._loop.holding
+
     def drain(self) -> None:
         """Take no more; end once nothing is held. Safe in a signal handler."""
         self._loop.drain()

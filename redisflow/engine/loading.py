@@ -89,9 +89,7 @@ class OpenedRun:
         structure = None
         if not self.exists:
             structure = self._check(store or {}, transient or {}, options)
-            book = models.LogBook(self.run_id)
-            book.add(self.flow_detail)
-            self.backend.get_connection().save_logbook(book)
+            store_run(self.backend, self.run_id, self.flow_detail)
         engine = SharedEngine(
             self.flow, self.flow_detail, self.backend, {**options, "rerun": rerun}
         )
@@ -131,11 +129,26 @@ def open_run(
         StoreError: the server cannot be used.
     """
     run_id = check_run_id(secrets.token_hex(6) if run_id is None else run_id)
+    detail, exists = find_run(backend, run_id, flow_name=flow.name)
+    return OpenedRun(backend, flow, run_id, detail, exists)
+
+
+def find_run(
+    backend: RedisBackend, run_id: str, *, flow_name: str
+) -> tuple[models.FlowDetail, bool]:
+    """Make the details of the flow that a run id names; tells whether it is stored."""
     uuid = flow_uuid_of(run_id, backend.keys.namespace)
     exists = bool(backend.client.execute("EXISTS", backend.keys.of_flow(uuid).flow))
-    detail = models.FlowDetail(flow.name, uuid)
+    detail = models.FlowDetail(flow_name, uuid)
     detail.meta[META_RUN_ID] = run_id
-    return OpenedRun(backend, flow, run_id, detail, exists)
+    return detail, exists
+
+
+def store_run(backend: RedisBackend, run_id: str, detail: models.FlowDetail) -> None:
+    """Store a flow that is new, in a logbook of its own."""
+    book = models.LogBook(run_id)
+    book.add(detail)
+    backend.get_connection().save_logbook(book)
 
 
 def check_run_id(run_id: str) -> str:

@@ -100,6 +100,11 @@ class Loop:
         self._waker: threading.Thread | None = None
         membership.swept = self.look_up
 
+    @property
+    def holding(self) -> int:
+        """How many items are held."""
+        return len(self._held)
+
     def drain(self) -> None:
         """Take no more; end once nothing is held. Safe in a signal handler."""
         self._draining = True

@@ -109,6 +109,12 @@ class SharedEngine(base.Engine):
         return self._statistics
 
     @property
+    def holding(self) -> int:
+        """How many pieces of work this engine has taken and not given back."""
+        course = self._course
+        return 0 if course is None else course.holding
+
+    @property
     def run_number(self) -> int:
         """Number of the run that this engine belongs to."""
         return self._run

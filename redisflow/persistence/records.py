@@ -17,6 +17,8 @@ from redisflow.codec import Codec, loads_plain
 from redisflow.errors import CorruptKey
 
 _META = b"meta:"
+#: Fields of a flow that only the codec can read.
+_ENCODED = (b"halt:", b"submitted:")
 _INJECTED = b"injected:"
 _TRANSIENT = b"transient:"
 _ENTRY = "entry:"
@@ -169,7 +171,7 @@ def parse_flow(flat: Sequence[bytes], codec: Codec, *, key: str) -> FlowRecord:
                 meta[name[5:].decode()] = codec.decode(value, key=key)
             elif name.startswith(_TRANSIENT):
                 transients.add(name[len(_TRANSIENT) :].decode())
-            elif not name.startswith(b"halt:"):
+            elif not name.startswith(_ENCODED):
                 fields[name.decode()] = value.decode()
         record = FlowRecord(fields, meta, frozenset(transients))
         _ = fields["name"], record.state, record.run, record.ended

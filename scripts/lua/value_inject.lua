@@ -33,42 +33,21 @@
 --- @include "now_ms"
 --- @include "enter_flow"
 --- @include "check_log"
---- @include "change_atom"
 --- @include "commit"
---- @include "new_atom"
---- @include "read_atom"
+--- @include "inject_values"
+--- @include "read_others"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
--- An injector that TaskFlow's own storage has saved has a uuid of its own.
-local uuid = read('HGET', keys.atoms, args.name) or args.atom
-local atom, before, now = read_atom(uuid), flow.rev, now_ms()
-local key = record_key('result', uuid)
-local others, changed = {}, {}
-for i = 1, #args.pairs, 2 do
-  local found = read('HGET', key, 'value:' .. args.pairs[i])
-  if found ~= args.pairs[i + 1] then
-    changed[#changed + 1] = 'value:' .. args.pairs[i]
-    changed[#changed + 1] = args.pairs[i + 1]
-    if found then others[#others + 1] = args.pairs[i] end
-  end
-end
-local given, gone = {}, {}
-for i = 1, #args.pairs, 2 do given['value:' .. args.pairs[i]] = true end
-for _, field in ipairs(args.whole == 1 and read('HKEYS', key) or {}) do
-  if string.find(field, '^value:') and not given[field] then gone[#gone + 1] = field end
-end
+local values, before, now = read_values(args.name, args.atom, args.pairs), flow.rev, now_ms()
+if args.whole == 1 then read_others(values, args.pairs) end
 local live = read('ZCOUNT', keys.workers, now, '(inf')
-if args.joining == 1 and live > 0 and others[1] then return {'CONFLICT', others[1]} end
-local place = read('ZCARD', keys.changes)
-if atom and #changed + #gone == 0 then return {'OK', before, flow.rev} end
-for i = 1, #changed, 2 do redis.call('HSET', key, changed[i], changed[i + 1]) end
-for _, field in ipairs(gone) do redis.call('HDEL', key, field) end
-local fields
-if not atom then
-  redis.call('HSET', keys.atoms, args.name, uuid)
-  atom, fields = new_atom(uuid, args.name, 'task', '', place)
+if args.joining == 1 and live > 0 and values.others[1] then
+  return {'CONFLICT', values.others[1]}
 end
-change_atom(flow, atom, {state = 'SUCCESS', intention = 'EXECUTE'}, args.who, fields)
+if values.atom and not (values.changed[1] or values.gone[1]) then
+  return {'OK', before, flow.rev}
+end
+write_values(flow, values, args.who)
 commit(flow, now)
 return {'OK', before, flow.rev}

@@ -16,7 +16,7 @@ from redisflow.errors import CorruptKey, FlowLost, LeaseLost, Locked, SchemaTooN
 from redisflow.scripts import catalogue
 from tests.support.flow_rules import broken_rules
 from tests.support.flow_view import uuid_of
-from tests.support.flows import Item, ScriptedFlow, edit
+from tests.support.flows import Item, ScriptedFlow, edit, submitted
 from tests.support.locks import ScriptedLock
 
 pytestmark = pytest.mark.one_server
@@ -364,6 +364,20 @@ def value_inject__again(flow):
     """Inject another value into the same injector."""
     value_inject(flow)()
     return lambda: flow.on("inject", "value_inject", rest=["x", "2"], name="inject")
+
+
+@recipe
+def flow_submit(flow):
+    """Leave a flow to workers, with a value for it."""
+    started(flow)
+    return lambda: submitted(flow, "r1")
+
+
+@recipe
+def flow_submit__again(flow):
+    """Submit a flow once more, without a value."""
+    flow_submit(flow)()
+    return lambda: submitted(flow, "r2", rest=[])
 
 
 @recipe

@@ -488,6 +488,18 @@ def edit(
     return words
 
 
+def submitted(
+    flow: ScriptedFlow,
+    request: str,
+    rest: Sequence[Argument] = ("x", "1"),
+    **args: Any,
+) -> list[Any]:
+    """Submit a flow; what is left out is the same each time."""
+    usual = {"factory": "m:f", "args": "[]", "kwargs": "{}", "options": "{}"}
+    more = {**usual, "name": "inject", "rerun": 0, **args}
+    return flow.on("inject", "flow_submit", rest=rest, request=request, **more)
+
+
 def _text(value: Any) -> Any:
     """Decode all bytes in an answer."""
     if isinstance(value, bytes):

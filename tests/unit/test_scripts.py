@@ -164,7 +164,7 @@ def test_missing_include_is_an_error(folder):
     ("name", "args"),
     [
         ("flow_transition", {"to": "RUNNING"}),
-        ("flow_transition", {"to": "RUNNING", "who": "me"}),
+        ("flow_transition", {"to": "RUNNING", "forced": 0, "who": "me"}),
         ("flow_transition", {"to": "RUNNING", "forced": 0, "who": "me", "more": 1}),
         ("flow_transition", {"to": "RUNNING", "forced": 0, "what": "me"}),
         ("flow_transition", {"to": "RUNNING", "forced": 0, "who": "me", "rest": ["x"]}),
@@ -176,7 +176,7 @@ def test_call_with_other_arguments_is_refused_before_it_is_sent(name, args):
         bound = FlowScripts(client, FlowKeys("ns", "F"))
 
         with pytest.raises(
-            TypeError, match=r"flow_transition takes \(to, forced, who\)"
+            TypeError, match=r"flow_transition takes \(to, forced, who, again\)"
         ):
             bound.call(name, **args)
 
