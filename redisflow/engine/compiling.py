@@ -198,13 +198,13 @@ def _close(graph: Graph, done: _Open) -> int:
     return end
 
 
-def _link(graph: Graph, source: int, target: int, data: Link) -> None:
+def _link(graph: Graph, source: int, target: int, data: Link | None) -> None:
     """Link two nodes; what is said of a link twice is merged."""
     links = graph.after[source]
     known = links.get(target)
     if known is None:
         graph.before[target].append(source)
-        links[target] = data
+        links[target] = data or {}
     elif data:
         links[target] = {**known, **data}
 

@@ -308,7 +308,8 @@ def test_the_smallest_flows_compile_as_in_taskflow(item):
 def test_links_said_twice_are_merged():
     """What is said of a link later is added to what was said of it before."""
     flow = Given("f").add(Work("a"), Work("b"))
-    for said in ({"decider": bool}, {}, {"decider_depth": deciders.Depth.FLOW}):
+    depth = {"decider_depth": deciders.Depth.FLOW}
+    for said in (None, {"decider": bool}, {}, depth, None):
         flow.links.append((*flow, said))
     assert_like_taskflow(flow)
     assert_like_taskflow(in_line(flow))
