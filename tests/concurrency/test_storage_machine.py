@@ -239,6 +239,9 @@ def test_two_processes_are_one_flow(machine, examples):
     stateful.run_state_machine_as_test(
         machine,
         settings=hypothesis.settings(
-            max_examples=examples, stateful_step_count=30, deadline=None
+            max_examples=examples,
+            stateful_step_count=30,
+            # Failing examples are short enough to be read, and slow to be made shorter.
+            phases=[p for p in hypothesis.Phase if p is not hypothesis.Phase.shrink],
         ),
     )
