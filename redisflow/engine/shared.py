@@ -84,9 +84,9 @@ class SharedEngine(base.Engine):
         )
         self._structure: Structure | None = None
         self._compilation: Any = None
-        if self._settings.replication is not None and backend is not None:
-            refuse_to_replicate(backend.config)
         self._storage = Storage(flow_detail, backend, self._scopes_of)
+        if self._settings.replication is not None:
+            refuse_to_replicate(self._storage.backend.config)
         self._run_lock = threading.Lock()
         self._statistics: dict[str, Any] = {}
         self._course: Course | None = None
