@@ -13,7 +13,7 @@ with the options that all workers of a run must share.
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -196,14 +196,12 @@ def compile_flow(item: flow.Flow | task.Task, options: Mapping[str, bool]) -> St
 
 
 def _check(graph: Any) -> None:
-    seen: set[str] = set()
-    for node, data in graph.nodes(data=True):
-        if data["kind"] in compiler.ATOMS:
-            if node.name in seen:
-                raise Duplicate(
-                    f"two atoms of flow {graph.name!r} are named {node.name!r}"
-                )
-            seen.add(node.name)
+    kinds = graph.nodes(data="kind")
+    names = Counter(node.name for node, kind in kinds if kind in compiler.ATOMS)
+    if twice := sorted(name for name, count in names.items() if count > 1):
+        raise Duplicate(
+            f"Atoms with duplicate names found: {twice} in flow {graph.name!r}"
+        )
 
 
 def _deciders(graph: Any, atoms: Iterable[Atom]) -> dict[str, Sequence[LinkDecider]]:

@@ -2,7 +2,7 @@
 
 TaskFlow's own tests and examples make engines through ``taskflow.engines``. While this
 is installed those get a `SharedEngine` on a server of ours, whatever backend they name;
-"parallel" ones get threads. Like TaskFlow's engines it takes all that is ready.
+"parallel" ones get threads, and take all that is ready, as TaskFlow's do.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ from tests.support.engine_shim import install
 install(os.environ[{VARIABLE!r}])
 """
 
-_EXECUTORS = {
-    "default": "serial",
-    "serial": "serial",
-    "parallel": "threads",
-    "threaded": "threads",
+_THREADS = {"executor": "threads", "claim_all": True}
+
+#: Options of our engine in place of each of TaskFlow's.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "serial": {},
+    "parallel": _THREADS,
+    "threaded": _THREADS,
 }
 
 
@@ -50,11 +53,10 @@ def install(url: str) -> Callable[[], None]:
     def load(*args: Any, **options: Any) -> Any:
         call = signature.bind(*args, **options)
         given = call.arguments
-        executor = _EXECUTORS.get(given.get("engine", helpers.ENGINE_DEFAULT))
-        if executor is not None:
+        ours = _OPTIONS.get(given.get("engine", helpers.ENGINE_DEFAULT))
+        if ours is not None:
             given["engine"] = "redisflow"
-            more = {"claim_all": True, "executor": executor}
-            given["kwargs"] = more | given.get("kwargs", {})
+            given["kwargs"] = {**ours, **given.get("kwargs", {})}
             if not isinstance(given.get("backend"), RedisBackend):
                 given["backend"] = backend()
                 given.pop("book", None)
