@@ -22,12 +22,12 @@ from tests.support.verdict import broken_records
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
 
 FACTORY = "tests.support.crowded_flows:make_turns"
-LEASE_S = 0.4
+LEASE_S = 0.3
 
 #: Such a flow cannot be done with fewer calls.
 FEWEST_CALLS = 40
 #: Flows that are played at the same time: most of it is waiting for leases to end.
-AT_A_TIME = 8
+AT_A_TIME = 16
 
 STATES = dict.fromkeys(turns().names, "REVERTED") | {"no": "IGNORE"}
 
