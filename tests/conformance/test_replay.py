@@ -103,6 +103,11 @@ class Stand:
         assert found == expected
         if expected.flow == states.SUCCESS and not replay.failed:
             alone = by_taskflow(shape, **job.shared)
+            if alone.error == ("InvalidState",):
+                # It looks for work after each atom that ends, and misses what a nay has
+                # made ready elsewhere: it stops, though its selector knows of more.
+                assert alone.flow == states.RUNNING
+                return
             found.notes, alone.notes = sorted(found.notes), sorted(alone.notes)
             assert found == alone
             assert max(Counter(found.notes).values(), default=1) == 1
