@@ -9,6 +9,7 @@ One file asks one question:
 ===================  =========================================================
 `round_trips`        how many commands does an operation cost?
 `storage_cas`        what does Storage add to a bare compare-and-set script?
+`lock`               what does a section of the lock cost, and a hand-over?
 `line`               how fast is a line of tasks, beside that and beside TaskFlow?
 `independent`        how fast are tasks that wait for nothing?
 `memory`             how much of the server's memory does an atom take?

@@ -13,6 +13,7 @@ from benchmarks import (
     flows,
     independent,
     line,
+    lock,
     memory,
     report,
     round_trips,
@@ -27,6 +28,7 @@ from benchmarks.server import Server, running
 QUESTIONS: dict[str, Question] = {
     "round_trips": round_trips.measure,
     "storage_cas": storage_cas.measure,
+    "lock": lock.measure,
     "line": line.measure,
     "independent": independent.measure,
     "memory": memory.measure,

@@ -16,7 +16,7 @@ Without a URL and without ``REDISFLOW_URL`` the embedded server is used.
 
 from __future__ import annotations
 
-from redisflow.engine import SharedEngine, current, load, run
+from redisflow.engine import SharedEngine, current, load, run, submit
 from redisflow.persistence import RedisBackend
 from redisflow.rwlock import ReaderWriterLock
 from redisflow.storage import Storage
@@ -29,4 +29,5 @@ __all__ = [
     "current",
     "load",
     "run",
+    "submit",
 ]

@@ -19,7 +19,8 @@
     ├─ Duplicate                (+ taskflow Duplicate)
     ├─ InvalidState             (+ taskflow InvalidState) not in the present state
     │  ├─ StructureMismatch     joining a running flow with another structure
-    │  └─ Unsupported           a flow that uses what this engine cannot run
+    │  └─ SubmissionDiffers     submitting a run once more as something else
+    ├─ FlowCancelled            (+ taskflow ExecutionFailure) somebody had it reverted
     └─ WorkerLost               an atom cost too many workers; stored as its failure
 
 What TaskFlow's code catches is also TaskFlow's class, so that code written for
@@ -200,8 +201,26 @@ class StructureMismatch(InvalidState):
     """A running flow cannot be joined with another structure or other options."""
 
 
-class Unsupported(InvalidState):
-    """The flow uses a feature that this engine cannot run."""
+class SubmissionDiffers(InvalidState):
+    """A run was submitted before with something else; nothing was changed.
+
+    Attributes:
+        run_id: the run.
+        differs: what is not as it was: ``factory``, ``args[1]``, ``kwargs['path']``,
+            ``options['max_attempts']``, ``store['url']``.
+    """
+
+    def __init__(self, message: str, *, run_id: str, differs: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.differs = differs
+
+
+class FlowCancelled(RedisFlowError, exceptions.ExecutionFailure):
+    """The flow was reverted because somebody asked for it, and not for a failure."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)  # type: ignore[no-untyped-call]  # as TaskFlow
 
 
 class WorkerLost(RedisFlowError):

@@ -28,6 +28,8 @@ they are hints that can be rebuilt, never the truth.
 ``<ns>:book:<uuid>``            hash    a logbook
 ``<ns>:books``, ``<ns>:flows``  zset    uuids by the time of their creation
 ``<ns>:atom-index``             hash    atom uuid -> flow uuid, of logbooks' atoms
+``<ns>:submitted``              zset    flows left to workers, by time
+``<ns>:servers``                zset    workers that serve these -> lease deadline
 ==============================  ======  =======================================
 
 A lock of its own, that belongs to no flow, has the tag ``{lock:<name>}`` and the same
@@ -213,6 +215,16 @@ class Keys:
     def atom_index(self) -> str:
         """Atom uuid -> flow uuid."""
         return f"{self.namespace}:atom-index"
+
+    @property
+    def submitted(self) -> str:
+        """Uuids of flows that are left to workers, by the time of their submission."""
+        return f"{self.namespace}:submitted"
+
+    @property
+    def servers(self) -> str:
+        """Workers that serve submitted flows -> deadline of their lease."""
+        return f"{self.namespace}:servers"
 
     def of_lock(self, name: str) -> LockKeys:
         """Return the keys of a lock that belongs to no flow."""

@@ -12,15 +12,19 @@ descending numbers *are* the order of visibility, and a new scope begins where
 that flow changes.
 
 "Leads to" is asked between children of one flow, which are a graph of their own.
-Each child gets a number when a depth-first walk leaves it, and two spans:
+In a line it is their order, and without links it is never so. Else each child gets
+a number when a depth-first walk leaves it, and two spans:
 
 * ``inside``: numbers that the walk gave below it. What lies there is reached.
 * ``reach``: down to the smallest number of anything reached. What lies elsewhere
   is not reached.
 
-Lines, unordered flows and trees need nothing else. What is left, joins behind
-forks, is searched backwards through children that pass the second test, and
-remembered. Building takes time and memory in proportion to children and links.
+Trees need nothing else. What is left, joins behind forks, is searched backwards
+through children that pass the second test, and what was found on the way is
+remembered: all questions about one child together look at each link once.
+
+Building takes time and memory in proportion to children and links; a question takes
+constant time, but for such a search and for climbing out of nested flows.
 """
 
 from __future__ import annotations
@@ -30,13 +34,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol
 
 from taskflow.atom import Atom
 from taskflow.flow import Flow
-
-if TYPE_CHECKING:
-    from taskflow.engines.action_engine.compiler import Compilation
 
 Levels = Iterable[Iterable[str]] | None
 """Visible atom names, nearest scope first: a `Scope`, or what a user gave."""
@@ -45,8 +46,8 @@ Ranking = list[tuple[int, str]]
 """Atom names by number: sorted once, searched by any number of lookups."""
 
 Item = Atom | Flow
-Family = tuple[list[Item], list[set[int]]]
-"""Children of a flow in order, and for each the positions that link to it."""
+Family = tuple[list[Item], set[tuple[int, int]]]
+"""Children of a flow in order, and the positions of those that are linked."""
 
 _SCOPE: Callable[[tuple[int, str]], int] = itemgetter(0)
 _NAME: Callable[[tuple[int, str]], str] = itemgetter(1)
@@ -58,51 +59,21 @@ class Scopes:
     An instance can be the ``scope_fetcher`` of a storage.
     """
 
-    def __init__(self, root: Item, family: Callable[[Item], Family | None]) -> None:
-        """Number everything below ``root``; ``family`` is ``None`` for an atom."""
+    def __init__(self, root: Item) -> None:
+        """Number everything in a flow; a single task sees nothing."""
         self._places: dict[str, _Place] = {}
-        top = _Siblings(None, 0, 0, [set()])
+        top = _Siblings(None, 0, 0, _Apart())
         stack: list[tuple[Item, _Siblings, int]] = [(root, top, 0)]
         while stack:
             item, siblings, position = stack.pop()
-            found = family(item)
-            if found is None:
+            if not isinstance(item, Flow):
                 self._places[item.name] = _Place(len(self._places), siblings, position)
                 continue
-            children, before = found
-            inner = _Siblings(siblings, position, len(self._places), before)
-            backwards = reversed(list(enumerate(children)))
-            stack.extend((child, inner, index) for index, child in backwards)
-
-    @classmethod
-    def of_compilation(cls, compilation: Compilation) -> Scopes:
-        """Build from what TaskFlow's compiler made of a flow."""
-        graph = compilation.execution_graph
-        root = compilation.hierarchy
-        nodes = {node.item: node for node in root.dfs_iter(include_self=True)}
-
-        def left_through(node: Any) -> Item:
-            # A flow is left through a node of its own, which stands for its end.
-            ends_flow = graph.nodes[node]["kind"] == compilation.FLOW_END
-            return cast("Item", node.flow if ends_flow else node)
-
-        def family(item: Item) -> Family | None:
-            if nodes[item].metadata["kind"] != compilation.FLOW:
-                return None
-            children = [node.item for node in nodes[item]]
-            ends = {child: index for index, child in enumerate(children)}
-            before: list[set[int]] = []
-            for child in children:
-                sources = map(left_through, graph.predecessors(child))
-                before.append({ends[node] for node in sources if node in ends})
-            return children, before
-
-        return cls(root.item, family)
-
-    @classmethod
-    def of_flow(cls, flow: Flow) -> Scopes:
-        """Build from a flow itself, without compiling it."""
-        return cls(flow, _family_of_flow)
+            children, links = _family_of(item)
+            paths = _paths(len(children), links)
+            inner = _Siblings(siblings, position, len(self._places), paths)
+            backwards = range(len(children) - 1, -1, -1)
+            stack.extend((children[index], inner, index) for index in backwards)
 
     def __call__(self, atom_name: str) -> Scope | None:
         """Give what is visible to an atom, or ``None`` if the flow has no such."""
@@ -134,12 +105,20 @@ class Scopes:
         if here is None:
             return
         flow, position, scope = here.siblings, here.position, 0
-        for index in range(bisect_left(ranking, (here.number, "")) - 1, -1, -1):
+        index = bisect_left(ranking, (here.number, "")) - 1
+        while index >= 0:
             number, name = ranking[index]
             while flow.outer is not None and number < flow.first:
                 flow, position, scope = flow.outer, flow.position, scope + 1
-            if flow.leads(self._places[name].child_in(flow), position):
+            if not flow.paths.lead_to(position):
+                # Whatever else this flow has is skipped, however much that is.
+                index = bisect_left(ranking, (flow.first, "")) - 1
+                if flow.outer is None:
+                    return
+                continue
+            if flow.paths.lead(self._places[name].child_in(flow), position):
                 yield scope, name
+            index -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,47 +152,68 @@ class _Place(NamedTuple):
         return position
 
 
+@dataclass(frozen=True, slots=True)
 class _Siblings:
-    """The children of one flow and the links between them.
+    """The children of one flow.
 
     Attributes:
         outer: the children among which this flow itself is one.
         position: where among them.
         first: the number of the first atom in this flow, at any depth.
+        paths: which of the children lead to which.
     """
 
-    __slots__ = (
-        "_before",
-        "_inside",
-        "_known",
-        "_left",
-        "_reach",
-        "first",
-        "outer",
-        "position",
-    )
+    outer: _Siblings | None
+    position: int
+    first: int
+    paths: _Paths
 
-    def __init__(
-        self,
-        outer: _Siblings | None,
-        position: int,
-        first: int,
-        before: list[set[int]],
-    ) -> None:
-        self.outer = outer
-        self.position = position
-        self.first = first
-        self._before = before
-        self._known: dict[tuple[int, int], bool] = {}
-        self._number_children()
 
-    def _number_children(self) -> None:
-        """Walk along the links, depth first, and number children on leaving."""
-        size = len(self._before)
+class _Paths(Protocol):
+    def lead(self, start: int, end: int) -> bool:
+        """Tell whether links lead from one child to another."""
+
+    def lead_to(self, end: int) -> bool:
+        """Tell whether links lead to a child at all."""
+
+
+class _Apart:
+    """Children without links."""
+
+    def lead(self, start: int, end: int) -> bool:
+        return False
+
+    def lead_to(self, end: int) -> bool:
+        return False
+
+
+class _Line:
+    """Children each of which is linked to the next."""
+
+    def lead(self, start: int, end: int) -> bool:
+        return start < end
+
+    def lead_to(self, end: int) -> bool:
+        return end > 0
+
+
+class _Net:
+    """Children with any other links."""
+
+    __slots__ = ("_before", "_inside", "_known", "_left", "_reach")
+
+    def __init__(self, size: int, links: Iterable[tuple[int, int]]) -> None:
+        self._before: list[set[int]] = [set() for _ in range(size)]
         after: list[list[int]] = [[] for _ in range(size)]
-        for child, links in enumerate(self._before):
-            for source in links:
-                after[source].append(child)
+        for source, target in links:
+            self._before[target].add(source)
+            after[source].append(target)
+        self._known: dict[tuple[int, int], bool] = {}
+        self._number_children(after)
+
+    def _number_children(self, after: list[list[int]]) -> None:
+        """Walk along the links, depth first, and number children on leaving."""
+        size = len(after)
         self._left, self._inside, self._reach = [0] * size, [-1] * size, [0] * size
         ahead = [iter(children) for children in after]
         clock = 0
@@ -233,12 +233,12 @@ class _Siblings:
                     self._inside[step] = clock
                     path.append(step)
 
-    def leads(self, start: int, end: int) -> bool:
-        """Tell whether links lead from one child to another."""
+    def lead_to(self, end: int) -> bool:
+        return bool(self._before[end])
+
+    def lead(self, start: int, end: int) -> bool:
         known = self._tell(start, end)
-        if known is None:
-            known = self._known[start, end] = self._search(start, end)
-        return known
+        return self._search(start, end) if known is None else known
 
     def _tell(self, start: int, end: int) -> bool | None:
         """Answer without a search, or give ``None``."""
@@ -251,35 +251,45 @@ class _Siblings:
 
     def _search(self, start: int, end: int) -> bool:
         """Go backwards from ``end`` through whatever ``start`` may lead to."""
-        seen = {end}
-        stack = [end]
-        while stack:
-            for child in self._before[stack.pop()]:
-                if child in seen:
-                    continue
-                seen.add(child)
-                known = self._tell(start, child)
-                if known:
+        path = [(end, iter(self._before[end]))]
+        while path:
+            child, left = path[-1]
+            for source in left:
+                found = self._tell(start, source)
+                if found is None:
+                    path.append((source, iter(self._before[source])))
+                    break
+                if found:
+                    self._known.update(((start, passed), True) for passed, _ in path)
                     return True
-                if known is None:
-                    stack.append(child)
+            else:
+                self._known[start, child] = False
+                path.pop()
         return False
 
 
-def _family_of_flow(item: Item) -> Family | None:
+def _paths(size: int, links: Collection[tuple[int, int]]) -> _Paths:
+    """Pick what answers questions about these links with the least."""
+    if not links:
+        return _Apart()
+    if len(links) == size - 1 and all(end == start + 1 for start, end in links):
+        return _Line()
+    return _Net(size, links)
+
+
+def _family_of(flow: Any) -> Family:
     """Read a flow's children and links through its public interface."""
-    if not isinstance(item, Flow):
-        return None
-    flow: Any = item  # its methods are untyped
     children = list(flow)
     if flow.retry is not None:
         children.insert(0, flow.retry)
     positions = {child: index for index, child in enumerate(children)}
-    before: list[set[int]] = [set() for _ in children]
-    for source, target, _ in flow.iter_links():
-        before[positions[target]].add(positions[source])
+    links = {
+        (positions[source], positions[target])
+        for source, target, _ in flow.iter_links()
+    }
     if flow.retry is not None:
-        for links in before[1:]:
-            if not links:
-                links.add(0)
-    return children, before
+        reached = {target for _, target in links}
+        links.update(
+            (0, index) for index in range(1, len(children)) if index not in reached
+        )
+    return children, links

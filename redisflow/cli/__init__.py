@@ -4,6 +4,8 @@
 `app`              the program: its commands, and how it ends
 `run`              ``redisflow run``; ``interrupts`` suspends it on Ctrl-C,
                    ``progress`` shows how far it is, ``outcome`` what came of it
+`submit`           ``redisflow submit``: leave a flow to workers, and perhaps wait
+`worker`           ``redisflow worker``: serve what was submitted
 `show`             ``redisflow show``; ``flows`` finds and reads the flow,
                    ``waits`` tells what its atoms wait for
 `server`           ``redisflow server``

@@ -7,19 +7,16 @@ raise. Usage errors of typer end the same way as ours.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from redisflow.cli import run, server, show
+from redisflow.cli import run, server, show, submit, worker
 from redisflow.cli.options import paragraphs
 from redisflow.cli.problems import Status, line_of, status_of, traceback_of
-from redisflow.cli.terminal import say
-
-_DEBUG = "REDISFLOW_DEBUG"
+from redisflow.cli.terminal import debugging, say
 
 app = typer.Typer(
     name="redisflow",
@@ -28,7 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command, epilog in ((run.run, run.EPILOG), (show.show, show.EPILOG)):
+for command, epilog in (
+    (run.run, run.EPILOG),
+    (submit.submit, submit.EPILOG),
+    (worker.worker, worker.EPILOG),
+    (show.show, show.EPILOG),
+):
     app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
 app.add_typer(server.app, name="server")
 
@@ -65,7 +67,7 @@ def invoke(arguments: Sequence[str]) -> int:
     try:
         status = app(list(arguments), standalone_mode=False, prog_name="redisflow")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # all end here
-        if os.environ.get(_DEBUG, "0") not in ("", "0"):
+        if debugging():
             sys.stderr.write(traceback_of(error))
         return _end(error)
     return int(status or 0)

@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM: the first suspends the flow, the second kills the workers.
 
+(Of ``redisflow worker``: the first drains it, the second ends it at once.)
+
 The first signal only leaves a note, which the run's watcher reads a moment later: a
 handler that talked to the server could meet a call that is half-way through. The
 second raises `Killed` wherever the program is; from the third on, signals do what
@@ -23,11 +25,15 @@ class Killed(BaseException):
 class Interrupts:
     """Listens to signals while a flow is run; ``with`` ends it.
 
+    Args:
+        noted: called by the first signal's handler: it may not talk to the server.
+
     Attributes:
         received: the name of the first signal, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, noted: Callable[[], object] = lambda: None) -> None:
+        self._noted = noted
         self.received: str | None = None
         self._served = False
         self._before: dict[int, Any] = {}
@@ -54,6 +60,7 @@ class Interrupts:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.received is None:
             self.received = signal.Signals(number).name
+            self._noted()
             return
         self._restore()
         raise Killed

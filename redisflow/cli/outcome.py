@@ -18,8 +18,8 @@ from redisflow.cli.problems import Status, one_line, printable
 from redisflow.cli.progress import atoms_of, counts_of, counts_text
 from redisflow.cli.terminal import console_on, duration, say, whole_output
 from redisflow.codec import Codec, dumps_plain, loads_plain
-from redisflow.engine.processes import LocalRun
 from redisflow.errors import ValueRefused
+from redisflow.storage import Storage
 
 #: What a person is shown of results; more of them is in the JSON.
 _NAMES = 100
@@ -68,26 +68,32 @@ class Outcome:
         return Status.SUSPENDED if self.state == states.SUSPENDED else Status.FAILED
 
 
-def outcome_of(local: LocalRun, state: str, elapsed_s: float) -> Outcome:
+def outcome_of(
+    storage: Storage,
+    state: str,
+    *,
+    run_id: str,
+    elapsed_s: float,
+    dead_workers: Sequence[str] = (),
+) -> Outcome:
     """Collect what came of a run."""
-    storage = local.engine.storage
     found = {
         name: value
-        for name, value in local.results().items()
+        for name, value in storage.fetch_all().items()
         if not isinstance(value, Failure)
     }
     atoms = sorted(atoms_of(storage.mirror), key=lambda atom: atom.node)
     provided = dict.fromkeys(name for atom in atoms for name in atom.provides)
     return Outcome(
-        run_id=local.run_id,
+        run_id=run_id,
         flow_uuid=storage.flow_uuid,
         flow_name=storage.flow_name,
         state=state,
         counts=dict(counts_of(storage.mirror)),
         results={name: found[name] for name in provided if name in found},
         store=storage.injected_values(),
-        failures=_failures(local, state),
-        dead_workers=local.dead,
+        failures=_failures(storage, state),
+        dead_workers=dead_workers,
         elapsed_s=elapsed_s,
     )
 
@@ -169,9 +175,8 @@ def json_value(value: Any) -> Any:
         return {"$repr": repr(value)}
 
 
-def _failures(local: LocalRun, state: str) -> list[dict[str, Any]]:
+def _failures(storage: Storage, state: str) -> list[dict[str, Any]]:
     """List what failed: atoms, and whatever else ended the run."""
-    storage = local.engine.storage
     found: list[dict[str, Any]] = []
     known: list[Failure] = []
     for method, failures in (

@@ -45,7 +45,6 @@ _STATUSES: tuple[tuple[type[BaseException], Status], ...] = (
     (UsageProblem, Status.USAGE),
     (errors.ConfigError, Status.USAGE),
     (errors.ValueRefused, Status.USAGE),
-    (errors.Unsupported, Status.USAGE),
     (exceptions.Duplicate, Status.USAGE),
     (exceptions.DependencyFailure, Status.USAGE),
     (exceptions.CompilationFailure, Status.USAGE),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import FactoryFailed, Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.terminal import say
-from redisflow.engine.factories import FactoryCall, FlowOrTask
+from redisflow.engine.factories import Factory, FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id
 from redisflow.engine.processes import LocalRun
 from redisflow.errors import RedisFlowError
@@ -52,11 +52,11 @@ class _Call(FactoryCall):
 
     __slots__ = ()
 
-    def make_flow(self) -> FlowOrTask:
+    def make_flow(self, admit: Callable[[Factory], object] | None = None) -> FlowOrTask:
         """Import the factory and call it; what it prints is no result."""
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                return super().make_flow()
+                return super().make_flow(admit)
         except (RedisFlowError, KeyboardInterrupt):
             raise
         except BaseException as error:  # a module that calls sys.exit(), for instance
@@ -201,7 +201,7 @@ def _carry_out(order: _Order) -> Status:
     with local:
         if local.engine.over:
             say(f"run {order.run_id} has ended before; --rerun starts it once more")
-            outcome = outcome_of(local, local.run(), monotonic() - began)
+            state = local.run()
         else:
             try:
                 state = _watch(local, order, progress)
@@ -209,7 +209,13 @@ def _carry_out(order: _Order) -> Status:
                 local.kill()
                 say(f"the workers were killed; {_how_to_resume(order)}")
                 return Status.SUSPENDED
-            outcome = outcome_of(local, state, monotonic() - began)
+        outcome = outcome_of(
+            local.engine.storage,
+            state,
+            run_id=local.run_id,
+            elapsed_s=monotonic() - began,
+            dead_workers=local.dead,
+        )
     print_outcome(outcome, order.output)
     if outcome.status is Status.SUSPENDED:
         say(_how_to_resume(order))

@@ -17,6 +17,8 @@ from rich.console import Console
 
 from redisflow.cli.problems import one_line
 
+_DEBUG = "REDISFLOW_DEBUG"
+
 #: Wide enough for whatever is piped.
 _PIPED_WIDTH = 10_000
 
@@ -40,6 +42,11 @@ def console_on(stream: TextIO) -> Console:
         highlight=False,
         soft_wrap=not live,
     )
+
+
+def debugging() -> bool:
+    """Tell whether tracebacks are wanted."""
+    return os.environ.get(_DEBUG, "0") not in ("", "0")
 
 
 def say(text: str) -> None:

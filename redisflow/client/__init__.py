@@ -39,5 +39,6 @@ from __future__ import annotations
 from redisflow.client.client import Client
 from redisflow.client.connect import ServerInfo
 from redisflow.client.faults import ServerError
+from redisflow.client.replication import Replication
 
-__all__ = ["Client", "ServerError", "ServerInfo"]
+__all__ = ["Client", "Replication", "ServerError", "ServerInfo"]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.cluster import ClusterNode, RedisCluster
@@ -25,6 +25,7 @@ from redisflow.client import connect
 from redisflow.client.attempts import Attempts
 from redisflow.client.connect import Handle, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
+from redisflow.client.replication import Replication
 from redisflow.client.waiting import Argument, first_key, wait_on
 from redisflow.config import Config
 from redisflow.errors import Outcome, Unavailable
@@ -88,6 +89,7 @@ class Client:
         args: Sequence[Argument],
         *,
         deadline_s: float | None = None,
+        replication: Replication | None = None,
     ) -> list[Any]:
         """Run a script by its sha; where the server lacks it, by its source.
 
@@ -99,24 +101,32 @@ class Client:
             keys: KEYS; in a cluster all of one slot.
             args: ARGV.
             deadline_s: for how long to go on trying; the client's own by default.
+            replication: waits for replicas, too; not in a cluster.
 
         Raises:
-            Unavailable: not reached, or not ready, until the deadline.
+            Unavailable: not reached, not ready, or not replicated until the deadline.
             Refused: reached, and it said no.
             ServerError: any other error, the script's own included.
         """
+        words = (len(keys), *keys, *args)
+        if replication is not None:
+            return self._run(
+                lambda handle: replication.run(
+                    cast(redis.Redis, handle), sha, source, words
+                ),
+                deadline_s,
+            )
         started = monotonic()
         failed: Exception | None = None
         if (handle := self._handle) is not None:
             try:
-                return _evalsha(handle, sha, (len(keys), *keys, *args))
+                return _evalsha(handle, sha, words)
             except NoScriptError:
                 pass
             except Exception as error:  # noqa: BLE001  _again raises it
                 failed = error
 
         def evaluate(handle: Handle) -> list[Any]:
-            words = (len(keys), *keys, *args)
             try:
                 return _evalsha(handle, sha, words)
             except NoScriptError:

@@ -11,6 +11,7 @@ what came back                                      again?       becomes
 connection refused, reset, timed out                yes          Unavailable
 LOADING READONLY TRYAGAIN CLUSTERDOWN MASTERDOWN
 BUSY, no primary, slots not covered                 yes          Unavailable
+a change that too few replicas have confirmed       yes          Unavailable
 MISCONF NOREPLICAS, too many clients                yes          Refused
 wrong password, NOPERM and ACL texts of scripts,
 OOM, DENIED, MOVED without a cluster                no           Refused
@@ -48,6 +49,7 @@ from redis.exceptions import (
 )
 from redis.sentinel import MasterNotFoundError
 
+from redisflow.client.replication import NotReplicated
 from redisflow.errors import Outcome, Refused, StoreError, Unavailable
 
 #: All that redis-py raises; a cluster's own errors stand apart from its others.
@@ -167,6 +169,8 @@ def refused(reason: str, *, passing: bool = False) -> Fault:
 
 
 def _reply(error: Exception, *, sent: bool) -> Fault:
+    if isinstance(error, NotReplicated):
+        return _passing(str(error), "unknown")
     text = reply_text(error)
     found = _CODE.match(text)
     code = found[1] if found else "ERR"

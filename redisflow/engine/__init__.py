@@ -14,6 +14,9 @@
 `loading`       `load`: a flow by its run id
 `factories`     making flows from references
 `processes`     `run`: several worker processes; ``child`` is one of them
+`submitting`    `submit`: leaving a flow to workers; ``submissions`` is what they see
+`serving`       a worker of submitted flows; ``parts`` are its engines, ``allowing``
+                says what it may import
 ==============  ==================================================================
 """
 
@@ -23,5 +26,6 @@ from redisflow.engine.atoms import current
 from redisflow.engine.loading import load
 from redisflow.engine.processes import run
 from redisflow.engine.shared import SharedEngine
+from redisflow.engine.submitting import submit
 
-__all__ = ["SharedEngine", "current", "load", "run"]
+__all__ = ["SharedEngine", "current", "load", "run", "submit"]

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskflow import retry, states, task
+from taskflow import exceptions, retry, states, task
 from taskflow.types import notifier
 
 from redisflow.codec import failure_from
+from redisflow.engine.compiling import Atom
 from redisflow.engine.items import Item, Outcome
-from redisflow.engine.structure import Atom
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,10 @@ class AtomRunner:
         assert item.atom is not None  # noqa: S101  # only atoms are prepared
         state = states.REVERTING if item.reverts else states.RUNNING
         old_state = states.RETRYING if item.kind == "retry" else item.old_state
-        self._tell(item.atom.uuid, atom, state, old_state)
+        # If no worker ever began it, it was put into this state by hand or by another
+        # engine, which has told of it: as in TaskFlow it is not told once more.
+        if state != old_state or item.round or isinstance(atom, retry.Retry):
+            self._tell(item.atom.uuid, atom, state, old_state)
         if isinstance(atom, task.Task):
             atom.update_progress(0.0)
         with self._storage.pinned():
@@ -106,6 +109,23 @@ class AtomRunner:
                 failures = self._storage.get_failures()
                 arguments[task.REVERT_FLOW_FAILURES] = failures
         return functools.partial(self._run, item, atom, arguments)
+
+    def lacking(self, item: Item, atom: Atom) -> exceptions.MissingDependencies | None:
+        """Tell what an atom needs that only other workers have; None if nothing."""
+        elsewhere = self._storage.transients_elsewhere()
+        if not elsewhere:
+            return None
+        rebind = atom.revert_rebind if item.reverts else atom.rebind
+        optional = atom.revert_optional if item.reverts else atom.optional
+        with self._storage.pinned():
+            arguments = self._storage.fetch_unsatisfied_args(
+                atom.name, rebind, optional_args=optional
+            )
+        names = {rebind[argument] for argument in arguments}
+        if not names or not names <= elsewhere:
+            return None
+        method = "revert" if item.reverts else "execute"
+        return exceptions.MissingDependencies(atom, sorted(names), method=method)
 
     def tell_outcome(self, item: Item, atom: Atom, outcome: Outcome) -> None:
         """Tell that an atom has come to its end, after that has been recorded."""

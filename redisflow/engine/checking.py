@@ -37,16 +37,20 @@ def check_arguments(
     missing: set[str] = set()
     cause: exceptions.MissingDependencies | None = None
     for atom in structure.atoms.values():
+        names: set[str] = set()
+        searched = None
         for method, mapping, optional in (
             ("execute", atom.rebind, atom.optional),
             ("revert", atom.revert_rebind, atom.revert_optional),
         ):
-            names = lookup.unsatisfied(
-                mapping,
-                injected=[atom.inject, injected.get(atom.name)],
-                scope=structure.scopes(atom.name),
-                optional=optional,
-            )
+            if (mapping, optional) != searched:  # both often need the same
+                searched = mapping, optional
+                names = lookup.unsatisfied(
+                    mapping,
+                    injected=[atom.inject, injected.get(atom.name)],
+                    scope=structure.scopes(atom.name),
+                    optional=optional,
+                )
             if names:
                 missing |= names
                 cause = exceptions.MissingDependencies(

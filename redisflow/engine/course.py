@@ -64,7 +64,9 @@ class Course:
         self._notify = notify
         self._told_state: str | None = None
         self._membership = membership_of(storage, settings)
-        self._worker = Worker(storage, self._membership, run=run)
+        self._worker = Worker(
+            storage, self._membership, run=run, replication=settings.replication
+        )
         self._loop = SteppingLoop(
             storage,
             self._membership,
@@ -105,7 +107,8 @@ class Course:
             if outcome is not None:
                 self._membership.forget()
                 return outcome
-            self._tell_state(known_state, states.RUNNING)
+            if start.joined or known_state != states.RUNNING:
+                self._tell_state(known_state, states.RUNNING)
             self._executor.start()
             try:
                 if stepwise:
@@ -125,6 +128,11 @@ class Course:
             self._storage.get_flow_state()  # the flow detail shows the end, too
             self._tell_state(states.RUNNING, outcome)
         return outcome
+
+    @property
+    def holding(self) -> int:
+        """How many items are held."""
+        return self._loop.holding
 
     def drain(self) -> None:
         """Take no more; end once nothing is held. Safe in a signal handler."""

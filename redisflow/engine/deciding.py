@@ -16,7 +16,8 @@ from taskflow import retry, states
 from taskflow.deciders import Depth, pick_widest
 from taskflow.types.failure import Failure
 
-from redisflow.engine.structure import Atom, LinkDecider, Structure
+from redisflow.engine.compiling import Atom
+from redisflow.engine.structure import LinkDecider, Structure
 from redisflow.storage import Storage
 
 #: What is done about a failure that no controller answers for.

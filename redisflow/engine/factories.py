@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from taskflow import flow, task
 from redisflow.errors import ConfigError
 
 DEFAULT_NAME = "factory"
+
+_loading = threading.RLock()
 
 FlowOrTask = flow.Flow | task.Task
 Factory = Callable[..., FlowOrTask]
@@ -57,25 +60,38 @@ class FactoryCall:
         reference = factory if isinstance(factory, str) else _reference_of(factory)
         return cls(_absolute(reference), tuple(args), dict(kwargs or {}))
 
-    def make_flow(self) -> FlowOrTask:
+    def make_flow(self, admit: Callable[[Factory], object] | None = None) -> FlowOrTask:
         """Import the factory and call it.
+
+        Args:
+            admit: looks at the factory, and may raise, before it is called.
 
         Raises:
             ConfigError: it cannot be found, does not take these arguments, or does
                 not return a flow. What the factory itself raises goes through.
         """
         factory = find_factory(self.reference)
+        if admit is not None:
+            admit(factory)
+        self.check_arguments(factory)
+        made: object = factory(*self.args, **self.kwargs)
+        if not isinstance(made, (flow.Flow, task.Task)):
+            kind = type(made).__name__
+            raise ConfigError(f"factory {self.reference} returned a {kind}, not a flow")
+        return made
+
+    def check_arguments(self, factory: Factory) -> None:
+        """Look whether a factory takes these arguments, without calling it.
+
+        Raises:
+            ConfigError: it does not.
+        """
         try:
             inspect.signature(factory).bind(*self.args, **self.kwargs)
         except TypeError as error:
             raise ConfigError(f"factory {self.reference}: {error}") from None
         except ValueError:
             pass  # a callable without a signature: the call will tell
-        made: object = factory(*self.args, **self.kwargs)
-        if not isinstance(made, (flow.Flow, task.Task)):
-            kind = type(made).__name__
-            raise ConfigError(f"factory {self.reference} returned a {kind}, not a flow")
-        return made
 
 
 def find_factory(reference: str) -> Factory:
@@ -84,10 +100,12 @@ def find_factory(reference: str) -> Factory:
     Raises:
         ConfigError: there is no such module, file or callable.
     """
-    place, name = _split(reference)
+    place, name = split_reference(reference)
     module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
     factory: Any = module
     for part in name.split("."):
+        if isinstance(factory, ModuleType) and factory is not module:
+            break  # what another module has is named by that one
         factory = getattr(factory, part, None)
     if factory is None:
         raise ConfigError(f"{place} has no {name!r}")
@@ -96,7 +114,12 @@ def find_factory(reference: str) -> Factory:
     return factory  # type: ignore[no-any-return]  # checked when it is called
 
 
-def _split(reference: str) -> tuple[str, str]:
+def split_reference(reference: str) -> tuple[str, str]:
+    """Tell the module or file of a reference from the name in it.
+
+    >>> split_reference("shop.flows"), split_reference("/srv/flows.py:order")
+    (('shop.flows', 'factory'), ('/srv/flows.py', 'order'))
+    """
     place, colon, name = reference.rpartition(":")
     if not colon or name.endswith(".py") or "/" in name:
         return reference, DEFAULT_NAME
@@ -105,7 +128,7 @@ def _split(reference: str) -> tuple[str, str]:
 
 def _absolute(reference: str) -> str:
     """Make the path in a reference absolute: workers run elsewhere."""
-    place, name = _split(reference)
+    place, name = split_reference(reference)
     if place.endswith(".py"):
         return f"{Path(place).resolve()}:{name}"
     return f"{place}:{name}"
@@ -141,12 +164,22 @@ def _load_module(name: str) -> ModuleType:
         raise ConfigError(f"{name!r} names no module") from None
 
 
+def module_name_of(path: Path) -> str:
+    """Name the module that a file becomes, wherever it was loaded from."""
+    path = path.resolve()
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    return f"_redisflow_{path.stem}_{digest}"
+
+
 def _load_file(path: Path) -> ModuleType:
     path = path.resolve()
     if not path.is_file():
         raise ConfigError(f"there is no file {path}")
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    name = f"_redisflow_{path.stem}_{digest}"
+    with _loading:  # nobody gets a module that is half loaded
+        return _load_once(path, module_name_of(path))
+
+
+def _load_once(path: Path, name: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -14,7 +14,7 @@ from redisflow.engine.executors import make_executor
 from redisflow.engine.factories import FlowOrTask
 from redisflow.engine.settings import Settings
 from redisflow.engine.shared import SharedEngine
-from redisflow.engine.structure import compile_flow
+from redisflow.engine.structure import Structure, compile_flow
 from redisflow.errors import ConfigError
 from redisflow.keys import flow_uuid_of
 from redisflow.persistence import RedisBackend
@@ -28,6 +28,7 @@ def load(
     run_id: str | None,
     url: str | None = None,
     store: Mapping[str, Any] | None = None,
+    transient: Mapping[str, Any] | None = None,
     rerun: bool = False,
     **options: Any,
 ) -> SharedEngine:
@@ -43,6 +44,7 @@ def load(
         run_id: names the flow; None makes a random one (in ``storage.flow_meta``).
         url: the server; None: ``REDISFLOW_URL``, or the embedded one.
         store: values for the flow, written if it is new or idle.
+        transient: values that stay in this process; atoms that need them run here.
         rerun: start a run that has ended once more, instead of giving its outcome.
         options: of the engine, see `SharedEngine`.
 
@@ -54,7 +56,7 @@ def load(
     """
     backend = RedisBackend.from_url(url)
     opened = open_run(backend, flow, run_id=run_id)
-    return opened.engine(store=store, rerun=rerun, **options)
+    return opened.engine(store=store, transient=transient, rerun=rerun, **options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +78,25 @@ class OpenedRun:
     exists: bool
 
     def engine(
-        self, *, store: Mapping[str, Any] | None, rerun: bool, **options: Any
+        self,
+        *,
+        store: Mapping[str, Any] | None,
+        rerun: bool,
+        transient: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> SharedEngine:
         """Store the flow if it is new, write ``store``, and load an engine."""
+        structure = None
         if not self.exists:
-            self._check(store, options)
-            book = models.LogBook(self.run_id)
-            book.add(self.flow_detail)
-            self.backend.get_connection().save_logbook(book)
+            structure = self._check(store or {}, transient or {}, options)
+            store_run(self.backend, self.run_id, self.flow_detail)
         engine = SharedEngine(
             self.flow, self.flow_detail, self.backend, {**options, "rerun": rerun}
         )
+        if structure is not None:
+            engine.compile(structure)
+        if transient:
+            engine.storage.inject(transient, transient=True)
         if store and not engine.over:
             engine.compile()
             engine.refuse_other_structure()
@@ -94,15 +104,19 @@ class OpenedRun:
         return engine
 
     def _check(
-        self, store: Mapping[str, Any] | None, options: Mapping[str, Any]
-    ) -> None:
-        """Find out what is wrong with a flow before any of it is stored."""
+        self,
+        store: Mapping[str, Any],
+        transient: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> Structure:
+        """Compile a flow, and find out what is wrong before any of it is stored."""
         settings = Settings(options)
         make_executor(settings.executor, settings.max_workers)
         structure = compile_flow(self.flow, settings.shared)
-        check_arguments(self.flow, structure, store or {}, {})
-        for name, value in (store or {}).items():
+        check_arguments(self.flow, structure, {**store, **transient}, {})
+        for name, value in store.items():
             self.backend.codec.encode(value, name=name)
+        return structure
 
 
 def open_run(
@@ -115,11 +129,26 @@ def open_run(
         StoreError: the server cannot be used.
     """
     run_id = check_run_id(secrets.token_hex(6) if run_id is None else run_id)
+    detail, exists = find_run(backend, run_id, flow_name=flow.name)
+    return OpenedRun(backend, flow, run_id, detail, exists)
+
+
+def find_run(
+    backend: RedisBackend, run_id: str, *, flow_name: str
+) -> tuple[models.FlowDetail, bool]:
+    """Make the details of the flow that a run id names; tells whether it is stored."""
     uuid = flow_uuid_of(run_id, backend.keys.namespace)
     exists = bool(backend.client.execute("EXISTS", backend.keys.of_flow(uuid).flow))
-    detail = models.FlowDetail(flow.name, uuid)
+    detail = models.FlowDetail(flow_name, uuid)
     detail.meta[META_RUN_ID] = run_id
-    return OpenedRun(backend, flow, run_id, detail, exists)
+    return detail, exists
+
+
+def store_run(backend: RedisBackend, run_id: str, detail: models.FlowDetail) -> None:
+    """Store a flow that is new, in a logbook of its own."""
+    book = models.LogBook(run_id)
+    book.add(detail)
+    backend.get_connection().save_logbook(book)
 
 
 def check_run_id(run_id: str) -> str:

@@ -16,19 +16,20 @@ from concurrent import futures
 from time import monotonic
 from typing import Any
 
-from taskflow import retry, states, task
+from taskflow import exceptions, retry, states, task
 from taskflow.deciders import Depth
 from taskflow.types import notifier
 from taskflow.types.failure import Failure
 
 from redisflow.codec import failure_from
 from redisflow.engine.atoms import AtomRunner
+from redisflow.engine.compiling import Atom
 from redisflow.engine.deciding import Resolver, ask_deciders
 from redisflow.engine.executors import Executor, SerialExecutor
 from redisflow.engine.items import Handout, Item, MoveListener, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.settings import Settings
-from redisflow.engine.structure import Atom, Structure
+from redisflow.engine.structure import Structure
 from redisflow.engine.worker import Worker
 from redisflow.errors import Refused, Unavailable, ValueRefused
 from redisflow.persistence import AtomRecord
@@ -99,6 +100,11 @@ class Loop:
         self._waker: threading.Thread | None = None
         membership.swept = self.look_up
 
+    @property
+    def holding(self) -> int:
+        """How many items are held."""
+        return len(self._held)
+
     def drain(self) -> None:
         """Take no more; end once nothing is held. Safe in a signal handler."""
         self._draining = True
@@ -167,22 +173,31 @@ class Loop:
                 return self._resolve(item)
             if item.kind == "decide":
                 return self._decide(item)
-            if item.kind == "retry" and not self._try_again(item):
-                return self._take()
-            return self._prepare_and_submit(item)
+            return self._begin_atom(item)
         except (Unavailable, Refused):
             raise
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             self._halt(item, error)
             return self._take()
 
-    def _prepare_and_submit(self, item: Item) -> Handout:
+    def _begin_atom(self, item: Item) -> Handout:
         atom = self._atom_of(item)
+        if lacking := self._runner.lacking(item, atom):
+            return self._decline(item, lacking)
+        if item.kind == "retry" and not self._try_again(item):
+            return self._take()
         job = self._runner.prepare(item, atom)
         self._running += 1
         executor = self._executor if isinstance(atom, task.Task) else self._inline
         executor.submit(job, lambda future: self._events.put((item, future)))
         return Handout()
+
+    def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
+        """Leave an atom to workers that have the values that it needs."""
+        del self._held[item.id]
+        logger.warning("left to other workers: %s", lacking)
+        self._worker.decline(item, failure_from(lacking))
+        return self._take()
 
     def _resolve(self, item: Item) -> Handout:
         """Ask what is to be done about a failure, and have it done."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from redisflow.client import Replication
+from redisflow.config import Config
 from redisflow.errors import ConfigError
 
 #: Three renewals must fit into a lease, each with time for a slow reply.
@@ -33,9 +35,21 @@ class Settings:
             raise ConfigError(message)
         if self.max_attempts < 1:
             raise ConfigError(f"max_attempts is at least 1, not {self.max_attempts}")
-        durability = options.get("durability", "server")
-        if durability != "server":
-            raise ConfigError(f"durability is 'server', not {durability!r}")
+        self.replication = _replication(options)
+
+
+def _replication(options: Mapping[str, Any]) -> Replication | None:
+    durability = options.get("durability", "server")
+    replicas = _number(options, "replicas", None, int)
+    if durability == "replicated":
+        if replicas is not None and replicas < 1:
+            raise ConfigError(f"replicas is at least 1, not {replicas}")
+        return Replication(replicas)
+    if durability != "server":
+        raise ConfigError(f"durability is server or replicated, not {durability!r}")
+    if replicas is not None:
+        raise ConfigError("replicas goes with durability='replicated'")
+    return None
 
 
 def _number(
@@ -53,3 +67,16 @@ def _flag(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in {"1", "t", "true", "on", "y", "yes"}
     return bool(value)
+
+
+def refuse_to_replicate(config: Config) -> None:
+    """Refuse a server whose replicas nobody can wait for.
+
+    Raises:
+        ConfigError: it has none, or there is more than one primary.
+    """
+    if config.kind in {"cluster", "embedded"}:
+        raise ConfigError(
+            "durability='replicated' takes one server with replicas, or sentinels: not"
+            f" {config.address}"
+        )

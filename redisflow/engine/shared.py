@@ -29,14 +29,15 @@ from typing import Any
 from taskflow import exceptions, flow, states, task
 from taskflow.engines import base
 from taskflow.persistence import models
-from taskflow.types.failure import Failure
 
 from redisflow.engine.checking import check_arguments
 from redisflow.engine.course import Course, membership_of
 from redisflow.engine.executors import make_executor
 from redisflow.engine.items import Move
+from redisflow.engine.outcomes import current_run, outcome_of, raise_failures
+from redisflow.engine.plans import cancel_run
 from redisflow.engine.resetting import reset_flow
-from redisflow.engine.settings import Settings
+from redisflow.engine.settings import Settings, refuse_to_replicate
 from redisflow.engine.starting import refuse_other_structure
 from redisflow.engine.structure import Structure, compile_flow
 from redisflow.engine.worker import Worker
@@ -45,8 +46,6 @@ from redisflow.persistence import RedisBackend
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
-
-_QUIET_OUTCOMES = (states.SUCCESS, states.SUSPENDED)
 
 
 class SharedEngine(base.Engine):
@@ -61,6 +60,8 @@ class SharedEngine(base.Engine):
       ``max_workers``: how many tasks it runs at a time;
     * ``lease_s`` (15.0): how long others wait before they take over from it;
     * ``max_attempts`` (3): how many workers an atom may cost before it fails;
+    * ``durability``: "server" (default), or "replicated": claims and results wait for
+      every connected replica, at least one, or for ``replicas`` of them;
     * ``claim_all`` (False): take all that is ready, as TaskFlow does, instead of what
       there is room for;
     * ``rerun`` (True): whether to start an ended flow once more; if not, ``run`` gives
@@ -82,6 +83,9 @@ class SharedEngine(base.Engine):
             self._settings.executor, self._settings.max_workers
         )
         self._structure: Structure | None = None
+        self._compilation: Any = None
+        if self._settings.replication is not None and backend is not None:
+            refuse_to_replicate(backend.config)
         self._storage = Storage(flow_detail, backend, self._scopes_of)
         self._run_lock = threading.Lock()
         self._statistics: dict[str, Any] = {}
@@ -90,7 +94,9 @@ class SharedEngine(base.Engine):
         self._ensured = False
         self._outcome: str | None = None
         self._storage.get_flow_state()
-        self._run = self._current_run(rerun=self._settings.rerun)
+        self._run = self._settings.run or current_run(
+            self._storage, rerun=self._settings.rerun
+        )
 
     @property
     def storage(self) -> Storage:
@@ -103,6 +109,12 @@ class SharedEngine(base.Engine):
         return self._statistics
 
     @property
+    def holding(self) -> int:
+        """How many pieces of work this engine has taken and not given back."""
+        course = self._course
+        return 0 if course is None else course.holding
+
+    @property
     def run_number(self) -> int:
         """Number of the run that this engine belongs to."""
         return self._run
@@ -110,22 +122,29 @@ class SharedEngine(base.Engine):
     @property
     def over(self) -> bool:
         """Whether the run that this engine belongs to had ended when it was loaded."""
-        return self._outcome_of(self._run) is not None
+        return outcome_of(self._storage, self._run) is not None
 
     @property
     def compilation(self) -> Any:
         """TaskFlow's compilation of the flow; None before `compile`."""
-        return None if self._structure is None else self._structure.compilation
+        if self._compilation is None and self._structure is not None:
+            self._compilation = self._structure.compilation()
+        return self._compilation
 
-    def compile(self) -> None:
+    def compile(self, structure: Structure | None = None) -> None:
         """Compile the flow.
+
+        Args:
+            structure: of this flow with the options of this engine, if it was compiled
+                before.
 
         Raises:
             Duplicate: two atoms have one name.
-            Unsupported: it uses what this engine cannot run.
         """
         if self._structure is None:
-            self._structure = compile_flow(self._flow, self._settings.shared)
+            self._structure = structure or compile_flow(
+                self._flow, self._settings.shared
+            )
 
     def prepare(self) -> None:
         """Make sure that every atom has its details.
@@ -175,6 +194,29 @@ class SharedEngine(base.Engine):
             move = Move(old, states.SUSPENDING)
             course = self._course
             (self._notify if course is None else course.moved)(move)
+
+    def cancel(self, reason: str = "") -> None:
+        """Have all be reverted that this run has done, by whichever workers there are.
+
+        What is being executed comes to its end first; nothing else begins. Every
+        engine's ``run`` then raises `FlowCancelled`. A suspended flow is reverted by
+        its next run.
+
+        Args:
+            reason: why, for people.
+
+        Raises:
+            InvalidState: the run has not begun, or it is over.
+        """
+        self._compiled("cancel")
+        self._storage.get_flow_state()
+        run = self._run
+        record = self._storage.mirror.flow
+        if record is not None and record.state == states.SUSPENDED:
+            run = record.run
+        moved = self._notify if self._course is None else self._course.moved
+        for move in cancel_run(self._storage, run, reason=reason):
+            moved(move)
 
     def refuse_other_structure(self) -> None:
         """Look whether live workers run this flow with another structure.
@@ -278,7 +320,7 @@ class SharedEngine(base.Engine):
         """
         if self._outcome is None:
             self._storage.mirror.sync()
-            self._outcome = self._outcome_of(self._run)
+            self._outcome = outcome_of(self._storage, self._run)
         return self._outcome
 
     @property
@@ -289,7 +331,7 @@ class SharedEngine(base.Engine):
     def raise_outcome(self) -> None:
         """Raise what made the run fail, if this engine has seen it end so."""
         if self._outcome is not None:
-            self._raise_failures(self._outcome)
+            raise_failures(self._storage, self._outcome)
 
     # The course of a run
 
@@ -304,12 +346,13 @@ class SharedEngine(base.Engine):
             self._run += 1
             self._outcome = None
         refuse_other_structure(self._storage, self._run, structure)
-        outcome = self._outcome_of(self._run)
+        outcome = outcome_of(self._storage, self._run)
         if outcome is not None:
             return outcome
         self._check_arguments(structure)
         resumes = not self._ensured
         self.prepare()
+        self._storage.note_transients(lambda name: structure.atoms[name].inject or {})
         course = self._course = Course(
             self._storage,
             self._settings,
@@ -341,40 +384,6 @@ class SharedEngine(base.Engine):
         }
         self.notifier.notify(move.new, details)
 
-    def _current_run(self, *, rerun: bool) -> int:
-        """Tell which run an engine that is made now belongs to."""
-        if self._settings.run is not None:
-            return self._settings.run
-        record = self._storage.mirror.flow
-        assert record is not None  # noqa: S101  # it was read just before
-        over = record.ended == record.run
-        if over and (rerun or record.state == states.SUSPENDED):
-            return record.run + 1
-        return record.run
-
-    def _outcome_of(self, run: int) -> str | None:
-        """Tell how a run ended; None if it has not."""
-        record = self._storage.mirror.flow
-        assert record is not None  # noqa: S101  # it was read just before
-        if run > record.ended:
-            return None
-        return record.fields.get(f"outcome:{run}") or record.state
-
-    def _raise_failures(self, outcome: str) -> None:
-        if outcome in _QUIET_OUTCOMES:
-            return
-        storage = self._storage
-        failures = storage.get_halt_failures() if outcome == states.FAILURE else []
-        if not failures:
-            failures = [
-                *storage.get_execute_failures().values(),
-                *storage.get_revert_failures().values(),
-            ]
-        Failure.reraise_if_any(failures)
-        raise exceptions.ExecutionFailure(
-            f"flow {storage.flow_name!r} ended in {outcome}, and its failures are gone"
-        )
-
     # Before a run
 
     def _compiled(self, what: str) -> Structure:
@@ -395,7 +404,8 @@ class SharedEngine(base.Engine):
     def _check_arguments(self, structure: Structure) -> None:
         storage = self._storage
         values, into_atoms = storage.injected_values(), storage.injected_into_atoms()
-        check_arguments(self._flow, structure, values, into_atoms)
+        elsewhere = dict.fromkeys(storage.transients_elsewhere())
+        check_arguments(self._flow, structure, {**elsewhere, **values}, into_atoms)
 
 
 def _ended(phases: Generator[str, None, str | None]) -> str | None:

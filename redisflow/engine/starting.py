@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from redisflow.engine.items import MoveListener, moves_of
 from redisflow.engine.membership import Membership
+from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.structure import Structure
 from redisflow.errors import NotFound, StructureMismatch
 from redisflow.scripts import Argument, Reply
@@ -30,7 +31,12 @@ class Start:
         moved: told of each transition of the flow made on the way.
         resumes: whether a flow that was begun before is RESUMING and SUSPENDED first,
             as it is in TaskFlow when an engine meets it for the first time.
+
+    Attributes:
+        joined: whether others had the run on already.
     """
+
+    joined = False
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Start:
                 raise mismatch(self._storage, reply.fields[0])
             if reply.status == "JOINED":
                 self._membership.keep()
+                self.joined = True
                 return None
             if self._bring_about(reply):
                 return None
@@ -127,14 +134,10 @@ class Start:
         if reply.status != "OK":
             return False
         self._tell(reply.fields[0])
-        while True:
-            step = self._scripts.call("plan_step", who=self._membership.id)
-            if step.status == "DONE":
-                moves, woken = step.fields
-                self._tell(moves)
-                self._storage.wake(woken)
-                self._storage.mirror.suspect()
-                return True
+        who = self._membership.id
+        for move in carry_on_plan(self._storage, self._scripts, who=who):
+            self._moved(move)
+        return True
 
     def _tell(self, flat: list[bytes]) -> None:
         for move in moves_of(flat):

@@ -1,41 +1,40 @@
 """What a flow looks like to the server: numbered nodes and links.
 
-TaskFlow's compiler turns a flow into a graph of atoms and gates (a flow's beginning and
-its end are nodes, too). Here its nodes are numbered so that every link leads to a
-higher number; the numbers are only names, and whoever starts a run gives them.
+The graph that `compiling` makes of a flow has a node for each atom and two gates for
+each flow. Here its nodes are numbered so that every link leads to a higher number; the
+numbers are only names, and whoever starts a run gives them. Whether two processes mean
+the same flow is told by the fingerprint, see `fingerprint`.
 
-Whether two processes mean the same flow is told by the fingerprint, which does not
-depend on the order in which a process happened to build it: every node has a label made
-of names alone, and the fingerprint is a digest of all labels with their links, together
-with the options that all workers of a run must share.
+All of it takes time in proportion to nodes plus links (and a sort of them).
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-import networkx
 from taskflow import flow, retry, task
 from taskflow.deciders import Depth
 from taskflow.engines.action_engine import compiler
 from taskflow.flow import LINK_DECIDER, LINK_DECIDER_DEPTH
 
 from redisflow.arguments import Scopes
-from redisflow.codec import dumps_plain
+from redisflow.engine.compilation import as_taskflow
+from redisflow.engine.compiling import (
+    ATOMS,
+    FLOW,
+    FLOW_END,
+    RETRY,
+    TASK,
+    Atom,
+    Graph,
+    Item,
+    compile_graph,
+)
+from redisflow.engine.fingerprint import fingerprint_of
 from redisflow.errors import Duplicate
-
-Atom = task.Task | retry.Retry
-
-_KINDS = {
-    compiler.TASK: "t",
-    compiler.RETRY: "r",
-    compiler.FLOW: "f",
-    compiler.FLOW_END: "e",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class Structure:
         scopes: which atoms an atom's arguments can come from.
         defer_reverts: whether a controller's REVERT leaves it to the one around it.
         never_resolve: whether a failure ends the run instead of being resolved.
-        compilation: TaskFlow's own result.
+        graph: what it was made from.
     """
 
     atoms: Mapping[str, Atom]
@@ -110,46 +109,47 @@ class Structure:
     scopes: Scopes
     defer_reverts: bool
     never_resolve: bool
-    compilation: compiler.Compilation
+    graph: Graph
+
+    def compilation(self) -> compiler.Compilation:
+        """Make TaskFlow's form of it."""
+        return as_taskflow(self.graph)
 
     def controller_of(self, atom: Atom) -> retry.Retry | None:
         """Find the retry controller that is asked about an atom's failure."""
-        graph = self.compilation.execution_graph
-        found: retry.Retry | None = graph.nodes[atom].get(compiler.RETRY)
-        return found
+        return self.graph.controllers[self.graph.positions[atom]]
 
     def reached_from(self, atom: Atom, depth: Depth) -> list[str]:
         """Name the atoms after an atom, as far as a nay of this depth reaches.
 
         Their order is that in which TaskFlow tells listeners of them.
         """
-        graph = self.compilation.execution_graph
-        through = _THROUGH[depth]
         if depth is Depth.ATOM:
             return []
+        graph, through = self.graph, _THROUGH[depth]
         found: list[str] = []
-        seen: set[Any] = set()
-        stack = list(graph.successors(atom))
+        seen: set[int] = set()
+        stack = list(graph.after[graph.positions[atom]])
         if depth is Depth.NEIGHBORS:
-            stack = [n for n in stack if graph.nodes[n]["kind"] == compiler.TASK]
+            stack = [at for at in stack if graph.kinds[at] == TASK]
             stack.reverse()
         while stack:
-            node = stack.pop()
-            if node in seen:
+            at = stack.pop()
+            if at in seen:
                 continue
-            seen.add(node)
-            kind = graph.nodes[node]["kind"]
-            if kind in compiler.ATOMS:
-                found.append(node.name)
+            seen.add(at)
+            kind = graph.kinds[at]
+            if kind in ATOMS:
+                found.append(graph.items[at].name)
             if kind in through:
-                stack.extend(graph.successors(node))
+                stack.extend(graph.after[at])
         return found
 
 
 #: Kinds of nodes that a nay goes through, by its depth.
 _THROUGH: Mapping[Depth, Sequence[str]] = {
-    Depth.ALL: tuple(_KINDS),
-    Depth.FLOW: (compiler.TASK,),
+    Depth.ALL: (TASK, RETRY, FLOW, FLOW_END),
+    Depth.FLOW: (TASK,),
     Depth.NEIGHBORS: (),
     Depth.ATOM: (),
 }
@@ -164,132 +164,85 @@ def compile_flow(item: flow.Flow | task.Task, options: Mapping[str, bool]) -> St
 
     Raises:
         Duplicate: two atoms have one name.
-        TypeError: it is no flow.
-        CompilationFailure: TaskFlow cannot compile it.
+        TypeError: it, or something in it, is neither a flow nor a task.
+        ValueError: something is in it twice.
+        CompilationFailure: its links go in a circle.
     """
-    compilation = compiler.PatternCompiler(item).compile()
-    graph = compilation.execution_graph
+    graph = compile_graph(item)
     _check(graph)
-    insertion = {node: number for number, node in enumerate(graph.nodes)}
-    ordered = list(
-        networkx.lexicographical_topological_sort(graph, key=insertion.__getitem__)
-    )
-    numbers = {node: number for number, node in enumerate(ordered)}
-    atoms = {
-        node.name: node
-        for node in ordered
-        if graph.nodes[node]["kind"] in compiler.ATOMS
-    }
-    asked = _deciders(graph, atoms.values())
-    nodes = tuple(_node(graph, node, numbers, asked) for node in ordered)
-    labels = _labels(compilation.hierarchy)
+    ordered = graph.in_order()
+    atoms = [at for at in ordered if graph.kinds[at] in ATOMS]
+    asked = _deciders(graph)
+    deciders = {graph.items[at].name: asked[at] for at in atoms if at in asked}
     return Structure(
-        atoms=atoms,
-        nodes=nodes,
-        deciders=asked,
-        fingerprint=_fingerprint(graph, labels, options),
-        scopes=Scopes.of_compilation(compilation),
+        atoms={graph.items[at].name: cast("Atom", graph.items[at]) for at in atoms},
+        nodes=_nodes(graph, ordered, asked),
+        deciders=deciders,
+        fingerprint=fingerprint_of(graph, options),
+        scopes=Scopes(item),
         defer_reverts=options["defer_reverts"],
         never_resolve=options["never_resolve"],
-        compilation=compilation,
+        graph=graph,
     )
 
 
-def _check(graph: Any) -> None:
-    kinds = graph.nodes(data="kind")
-    names = Counter(node.name for node, kind in kinds if kind in compiler.ATOMS)
+def _check(graph: Graph) -> None:
+    names = Counter(graph.items[at].name for at in graph.atoms())
     if twice := sorted(name for name, count in names.items() if count > 1):
-        raise Duplicate(
-            f"Atoms with duplicate names found: {twice} in flow {graph.name!r}"
-        )
+        of = graph.items[0].name
+        raise Duplicate(f"Atoms with duplicate names found: {twice} in flow {of!r}")
 
 
-def _deciders(graph: Any, atoms: Iterable[Atom]) -> dict[str, Sequence[LinkDecider]]:
-    """Collect the deciders of each atom that has any.
+def _deciders(graph: Graph) -> Mapping[int, Sequence[LinkDecider]]:
+    """Collect, by position, the deciders of each node that has any.
 
-    Those on links to a flow are asked for each atom that the flow begins with.
+    Those on links to a flow are asked for each atom that the flow begins with. What a
+    flow begins with comes directly after its gate and after nothing else.
     """
-    if not any(LINK_DECIDER in data for _, _, data in graph.edges(data=True)):
-        return {}
-    found = {atom.name: tuple(_links_with_deciders(graph, atom)) for atom in atoms}
-    return {name: links for name, links in found.items() if links}
+    found: dict[int, Sequence[LinkDecider]] = {}
+    for at, before in enumerate(graph.before):
+        around = graph.flows[at]
+        if before == [around]:
+            asked = found.get(around, ())
+        else:
+            asked = tuple(
+                _decider(graph, source, graph.after[source][at])
+                for source in before
+                if LINK_DECIDER in graph.after[source][at]
+            )
+        if asked:
+            found[at] = asked
+    return found
 
 
-def _links_with_deciders(graph: Any, atom: Atom) -> Iterator[LinkDecider]:
-    links = deque((before, atom) for before in graph.predecessors(atom))
-    seen: set[Any] = set()
-    while links:
-        source, target = links.popleft()
-        kind, data = graph.nodes[source]["kind"], graph.adj[source][target]
-        if LINK_DECIDER in data:
-            depth = data.get(LINK_DECIDER_DEPTH) or Depth.ALL
-            of_atom = kind in compiler.ATOMS
-            yield LinkDecider(source.name, of_atom, data[LINK_DECIDER], depth)
-        if kind == compiler.FLOW and source not in seen:
-            seen.add(source)
-            links.extend((before, source) for before in graph.predecessors(source))
-
-
-def _node(
-    graph: Any, node: Any, numbers: Mapping[Any, int], asked: Collection[str]
-) -> Node:
-    kind = graph.nodes[node]["kind"]
-    return Node(
-        kind=_KINDS[kind],
-        priority=int(getattr(node, "priority", 0)) if kind == compiler.TASK else 0,
-        name=node.name if kind in compiler.ATOMS else "",
-        after=tuple(sorted(numbers[other] for other in graph.successors(node))),
-        before=tuple(sorted(numbers[other] for other in graph.predecessors(node))),
-        asks=kind in compiler.ATOMS and node.name in asked,
+def _decider(graph: Graph, source: int, link: Mapping[str, Any]) -> LinkDecider:
+    return LinkDecider(
+        source=graph.items[source].name,
+        of_atom=graph.kinds[source] in ATOMS,
+        ask=link[LINK_DECIDER],
+        depth=link.get(LINK_DECIDER_DEPTH) or Depth.ALL,
     )
 
 
-def _labels(hierarchy: Any) -> Mapping[Any, str]:
-    """Name every node by names alone: an atom's own, a flow's by all that is in it."""
-    labels: dict[Any, str] = {}
-    for tree_node in _children_first(hierarchy):
-        item = tree_node.item
-        if isinstance(item, (task.Task, retry.Retry)):
-            labels[item] = f"atom {item.name}"
-            continue
-        inside = sorted(labels[child.item] for child in tree_node)
-        digest = hashlib.sha256(dumps_plain([item.name, inside])).hexdigest()[:16]
-        labels[item] = f"flow {item.name} {digest}"
-    return labels
-
-
-def _children_first(root: Any) -> Iterator[Any]:
-    order, stack = [], [root]
-    while stack:
-        node = stack.pop()
-        order.append(node)
-        stack.extend(node)
-    yield from reversed(order)
-
-
-def _fingerprint(
-    graph: Any, labels: Mapping[Any, str], options: Mapping[str, bool]
-) -> str:
-    def label(node: Any) -> str:
-        ending = isinstance(node, compiler.Terminator)
-        return f"{labels[node.flow]} end" if ending else labels[node]
-
-    def depth(node: Any, other: Any) -> str:
-        data = graph.adj[node][other]
-        if LINK_DECIDER not in data:
-            return ""
-        reach = data.get(LINK_DECIDER_DEPTH) or Depth.ALL
-        return f" if, {reach.name}"
-
-    rows = sorted(
-        [
-            label(node),
-            str(int(getattr(node, "priority", 0) or 0)),
-            *sorted(
-                label(other) + depth(node, other) for other in graph.successors(node)
-            ),
-        ]
-        for node in graph.nodes
+def _nodes(
+    graph: Graph, ordered: Sequence[int], asked: Collection[int]
+) -> tuple[Node, ...]:
+    numbers = [0] * len(ordered)
+    for number, at in enumerate(ordered):
+        numbers[at] = number
+    numbered = numbers.__getitem__
+    return tuple(
+        Node(
+            kind=graph.kinds[at],
+            priority=_priority_of(graph.items[at]),
+            name=graph.items[at].name if graph.kinds[at] in ATOMS else "",
+            after=tuple(sorted(map(numbered, graph.after[at]))),
+            before=tuple(sorted(map(numbered, graph.before[at]))),
+            asks=graph.kinds[at] in ATOMS and at in asked,
+        )
+        for at in ordered
     )
-    content = dumps_plain([rows, sorted(options.items())])
-    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _priority_of(item: Item) -> int:
+    return int(item.priority) if isinstance(item, task.Task) else 0

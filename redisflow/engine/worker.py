@@ -22,8 +22,10 @@ from typing import Any
 from taskflow import states
 from taskflow.types.failure import Failure
 
-from redisflow.engine.items import Handout, Item, Move, Outcome, moves_of
+from redisflow.client import Replication
+from redisflow.engine.items import Handout, Item, Move, Outcome
 from redisflow.engine.membership import Membership
+from redisflow.engine.plans import carry_on_plan
 from redisflow.errors import NotFound
 from redisflow.persistence.records import AtomRecord
 from redisflow.scripts import Reply
@@ -43,14 +45,23 @@ class Worker:
         storage: the flow.
         membership: under which it works.
         run: the run that it belongs to.
+        replication: claims and results wait for replicas, too.
     """
 
-    def __init__(self, storage: Storage, membership: Membership, *, run: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        membership: Membership,
+        *,
+        run: int,
+        replication: Replication | None = None,
+    ) -> None:
         self.run = run
         self._storage = storage
         self._mirror = storage.mirror
         self._membership = membership
         self._scripts = storage.backend.scripts_of(storage.flow_uuid)
+        self._scripts.replication = replication
 
     def take(self, capacity: int, holding: Iterable[str]) -> Handout:
         """Take up to ``capacity`` items; first those that were handed out and lost."""
@@ -158,6 +169,18 @@ class Worker:
         self._note(reply)
         return reply.status
 
+    def decline(self, item: Item, failure: Failure) -> None:
+        """Leave an item to others; if nobody can do it, the run ends for this."""
+        reply = self._call(
+            item,
+            "work_decline",
+            payload=self._storage.backend.codec.encode_failure(failure),
+        )
+        self._storage.raised_halts.append(failure)
+        self._note(reply)
+        if reply.status == "OK":
+            self._storage.wake(reply.fields[2])
+
     def halt(self, item: Item, failure: Failure) -> None:
         """Give an item back that could not be begun, and end the run for it."""
         reply = self._call(
@@ -180,13 +203,7 @@ class Worker:
 
     def carry_on_plan(self) -> list[Move]:
         """Do all that is planned; returns the flow's transitions."""
-        while True:
-            reply = self._scripts.call("plan_step", who=self._membership.id)
-            if reply.status != "MORE":
-                moves, woken = reply.fields
-                self._storage.wake(woken)
-                self._mirror.suspect()
-                return moves_of(moves)
+        return carry_on_plan(self._storage, self._scripts, who=self._membership.id)
 
     def finish(self, item: Item) -> Move | None:
         """End the run; returns its last transition if this worker made it."""

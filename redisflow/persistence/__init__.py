@@ -5,8 +5,8 @@ the namespace and the codec, and everything above it (the storage, the engine, t
 command line) works through the one that it was given. Making it does no I/O.
 
 `records` reads hashes into TaskFlow's details and `fields` writes details as hashes;
-nobody else spells the fields of a record. `reading`, `saving`, `books` and `removal` are
-what a connection does.
+nobody else spells the fields of a record. `reading`, `saving`, `books` and `removal`
+are what a connection does.
 
 A flow and its collections come to be in one script. Around that script, indexes
 without a hash tag (``flows``, ``books``, ``atom-index``) and the logbook's own hash

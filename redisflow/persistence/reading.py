@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from taskflow import states
 from taskflow.persistence import models
 
+from redisflow.arguments import INJECTOR
 from redisflow.codec import Codec
 from redisflow.errors import CorruptKey
 from redisflow.persistence.commands import run, run_many
@@ -162,5 +164,6 @@ def _fill_results(
     except ValueError as error:
         message = f"key {key} has a field that redisflow did not write: {error}"
         raise CorruptKey(message, key=key) from error
-    if injected:
+    saved = record.name == INJECTOR and record.detail.state == states.SUCCESS
+    if injected or (saved and b"results" not in found):
         record.detail.results = injected

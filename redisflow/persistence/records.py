@@ -17,8 +17,35 @@ from redisflow.codec import Codec, loads_plain
 from redisflow.errors import CorruptKey
 
 _META = b"meta:"
+#: Fields of a flow that only the codec can read.
+_ENCODED = (b"halt:", b"submitted:")
 _INJECTED = b"injected:"
+_TRANSIENT = b"transient:"
 _ENTRY = "entry:"
+
+#: Fields of an atom's hash that are plain text, and read here.
+_PLAIN: Mapping[bytes, str] = {
+    name.encode(): name
+    for name in (
+        "attempt",
+        "entries",
+        "failed",
+        "finished_at",
+        "intention",
+        "name",
+        "node",
+        "owner",
+        "place",
+        "provides",
+        "rev",
+        "round",
+        "started_at",
+        "state",
+        "type",
+        "uuid",
+        "version",
+    )
+}
 
 #: The entry of an atom's metadata that shows what was injected into it.
 META_INJECTED = "injected"
@@ -101,10 +128,12 @@ class FlowRecord:
     Attributes:
         fields: redisflow's own fields, as text.
         meta: metadata of TaskFlow and of the user, decoded.
+        transients: names of values that some worker has and others cannot get.
     """
 
     fields: Mapping[str, str]
     meta: Mapping[str, Any]
+    transients: frozenset[str] = frozenset()
 
     @property
     def state(self) -> str | None:
@@ -135,13 +164,16 @@ def parse_flow(flat: Sequence[bytes], codec: Codec, *, key: str) -> FlowRecord:
     """
     fields: dict[str, str] = {}
     meta: dict[str, Any] = {}
+    transients: set[str] = set()
     try:
         for name, value in pairs(flat):
             if name.startswith(_META):
                 meta[name[5:].decode()] = codec.decode(value, key=key)
-            elif not name.startswith(b"halt:"):
+            elif name.startswith(_TRANSIENT):
+                transients.add(name[len(_TRANSIENT) :].decode())
+            elif not name.startswith(_ENCODED):
                 fields[name.decode()] = value.decode()
-        record = FlowRecord(fields, meta)
+        record = FlowRecord(fields, meta, frozenset(transients))
         _ = fields["name"], record.state, record.run, record.ended
     except (KeyError, ValueError) as error:
         message = f"key {key} is not a flow that redisflow wrote: {error!r}"
@@ -167,12 +199,13 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
     key = key_of(found.get(b"uuid", b"?").decode(errors="replace"))
     try:
         for name, value in found.items():
-            if name.startswith(_META):
+            plain = _PLAIN.get(name)
+            if plain is not None:
+                fields[plain] = value.decode()
+            elif name.startswith(_META):
                 meta[name[5:].decode()] = codec.decode(value, key=key)
             elif name.startswith(_INJECTED):
                 injected[name[9:].decode()] = codec.decode(value, key=key)
-            else:
-                fields[name.decode()] = value.decode()
         if injected:
             meta[META_INJECTED] = {**(meta.get(META_INJECTED) or {}), **injected}
         detail = DETAIL_CLASSES[fields["type"]](fields["name"], fields["uuid"])

@@ -36,7 +36,10 @@ def remove_flow(backend: RedisBackend, flow_uuid: str) -> None:
         status, (uuids,) = reply.status, reply.fields
         if uuids:
             run_many(backend.client, [("HDEL", keys.atom_index, *uuids)])
-    run_many(backend.client, [("ZREM", keys.flows, flow_uuid)])
+    run_many(
+        backend.client,
+        [("ZREM", index, flow_uuid) for index in (keys.flows, keys.submitted)],
+    )
 
 
 def check_flow(backend: RedisBackend, flow_uuid: str) -> None:
@@ -76,9 +79,8 @@ def clear_namespace(backend: RedisBackend) -> None:
     for start in range(0, len(books), BATCH):
         batch = books[start : start + BATCH]
         _unlink(backend, [keys.book(uuid.decode()).encode() for uuid in batch])
-    _unlink(
-        backend, [key.encode() for key in (keys.atom_index, keys.flows, keys.books)]
-    )
+    indexes = (keys.atom_index, keys.flows, keys.submitted, keys.servers, keys.books)
+    _unlink(backend, [key.encode() for key in indexes])
     _clear_hints(backend)
 
 

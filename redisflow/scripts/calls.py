@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from redisflow.client import Client, ServerError
+from redisflow.client import Client, Replication, ServerError
 from redisflow.errors import (
     CorruptKey,
     FlowLost,
@@ -39,7 +39,12 @@ class Scripts:
         client: where they run.
         keys: what they run on.
         guard: the flow's lock; gives the scripts that change the flow their fence.
+
+    Attributes:
+        replication: if it is set, a call waits for replicas, too.
     """
+
+    replication: Replication | None = None
 
     def __init__(
         self, client: Client, keys: LockKeys, guard: Guard | None = None
@@ -104,7 +109,12 @@ class Scripts:
     ) -> list[Any]:
         try:
             return self.client.run_script(
-                script.sha, script.source, keys, values, deadline_s=deadline_s
+                script.sha,
+                script.source,
+                keys,
+                values,
+                deadline_s=deadline_s,
+                replication=self.replication,
             )
         except ServerError as error:
             raise self._translate(error, script, keys) from error

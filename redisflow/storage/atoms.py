@@ -208,7 +208,7 @@ class AtomMethods(StorageCore):
         expected: str = "",
         checked: bool = False,
     ) -> Reply:
-        reply = self._call(
+        reply = self._move(
             "atom_transition",
             of=record.uuid,
             atom=record.uuid,
@@ -216,7 +216,6 @@ class AtomMethods(StorageCore):
             intention=intention,
             expected=expected,
             checked=int(checked),
-            who=self.writer,
         )
         self._check(reply, record.name, new=state)
         if reply.status == "MOVED":

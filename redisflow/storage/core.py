@@ -14,7 +14,7 @@ from taskflow.persistence import models
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import Levels
-from redisflow.errors import FlowLost, InvalidState, NotFound
+from redisflow.errors import FlowLost, InvalidState, NotFound, Refused, Unavailable
 from redisflow.persistence import AtomRecord, RedisBackend
 from redisflow.persistence.fields import seen_of
 from redisflow.persistence.names import as_name
@@ -133,6 +133,28 @@ class StorageCore:
         if reply.status == "REPEATED":
             self.mirror.applied(-1, reply.fields[0])
         return reply
+
+    def _move(self, name: str, /, *, of: str | None = None, **args: Any) -> Reply:
+        """Run a script that moves a state by compare and set.
+
+        It is sent once. Only then, if no answer came, is it sent again, with word of
+        that: it looks into the journal first. Otherwise who has moved the state would
+        be told that it is somebody else's doing; or, where others had moved it back
+        meanwhile, it would be moved twice.
+
+        Args:
+            name: the script's.
+            of: the atom that it is about.
+            args: of the script, without ``who`` and ``again``.
+        """
+        self._store_flow()
+        # A thread asks for one thing at a time, so that this names the request.
+        who = f"{self.writer}/{os.getpid()}.{threading.get_ident()}"
+        known = max(self.mirror.rev, self.mirror.heard)
+        try:
+            return self._call(name, of=of, deadline_s=0.0, who=who, again="", **args)
+        except (Unavailable, Refused):
+            return self._call(name, of=of, who=who, again=known, **args)
 
     def _store_flow(self) -> None:
         """Store a flow that was never stored, and atoms that it was given by hand."""

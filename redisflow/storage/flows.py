@@ -36,7 +36,7 @@ class FlowMethods(StorageCore):
         Raises:
             InvalidState: TaskFlow does not allow this transition.
         """
-        reply = self._call("flow_transition", to=state, forced=0, who=self.writer)
+        reply = self._move("flow_transition", to=state, forced=0)
         old: str = reply.fields[0].decode()
         if reply.status == "INVALID":
             raise InvalidState(
@@ -56,7 +56,7 @@ class FlowMethods(StorageCore):
             InvalidState: workers run it, or there is no such state.
         """
         as_state(state, FLOW_STATES, f"the flow {self.flow_name!r}")
-        reply = self._call("flow_transition", to=state, forced=1, who=self.writer)
+        reply = self._move("flow_transition", to=state, forced=1)
         if reply.status == "HELD":
             live = reply.fields[0]
             raise InvalidState(f"flow {self.flow_name!r} is being run by {live}")

@@ -40,6 +40,7 @@ from redisflow.scripts import FlowScripts
 
 _PAGE = 1000
 _INJECTED = "value:"
+_RAISED = "_redisflow_raised"
 
 #: What details show beside the state, and what is not transferred until it is needed.
 _SHOWN = ("results", "revert_results", "failure", "revert_failure")
@@ -77,7 +78,10 @@ class Mirror:
         self.heard = 0
         self._suspect = False
         self.providers = Providers()
-        self.raised: dict[str, dict[str, Failure]] = {}
+        # Kept with the detail: another storage in this process may be given it, too.
+        self.raised: dict[str, dict[str, Failure]] = vars(flow_detail).setdefault(
+            _RAISED, {}
+        )
         self.lock = threading.RLock()
         self._scripts = scripts
         self._backend = backend
@@ -142,12 +146,22 @@ class Mirror:
             fields = {**self.flow.fields, "state": state}
             self.flow = dataclasses.replace(self.flow, fields=fields)
 
-    def show_injected(self, values: Mapping[str, Any], rev: int) -> None:
-        """Show values that were injected into the flow, if it had some before."""
+    def show_injected(
+        self, values: Mapping[str, Any], rev: int, *, whole: bool
+    ) -> None:
+        """Show values that were injected into the flow, if it had some before.
+
+        Args:
+            values: by name.
+            rev: the flow's revision with them.
+            whole: there are no others any more.
+        """
         record = self.atom(INJECTOR)
         record.rev = rev
         known = record.payloads.get(_INJECTED)
         if known is not None:
+            if whole:
+                known.clear()
             known.update(values)
 
     def atom(self, name: str) -> AtomRecord:

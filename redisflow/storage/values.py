@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from taskflow import states
+
 from redisflow.arguments import INJECTOR, TRANSIENT, Levels, Lookup, Scope
 from redisflow.errors import InvalidState
 from redisflow.keys import atom_uuid_of
+from redisflow.persistence.names import as_name
 from redisflow.persistence.records import META_INJECTED
 from redisflow.storage.atoms import AtomMethods
 from redisflow.storage.core import Pairs
@@ -40,12 +43,34 @@ class ValueMethods(AtomMethods, ResultMethods):
             return
         self.inject_values(pairs, joining=False)
 
-    def inject_values(self, pairs: Pairs, *, joining: bool) -> None:
+    def save(self, atom_name: str, result: Any, state: str = states.SUCCESS) -> None:
+        """Record an atom's result and the state that it is in with it.
+
+        A task has one result; those of a retry are appended to its history. The result
+        of ``injector_name`` is all that is injected into the flow: a name to value
+        mapping that takes the place of the one before.
+
+        Raises:
+            StaleToken: another storage has finished the task in this round, or a
+                worker holds the atom; nothing was changed.
+            ValueRefused: the result cannot be stored.
+            InvalidState: there is no such state.
+        """
+        if atom_name == INJECTOR and state == states.SUCCESS and _is_named(result):
+            self._known(atom_name)
+            self.inject_values(result, joining=False, whole=True)
+        else:
+            super().save(atom_name, result, state)
+
+    def inject_values(
+        self, pairs: Pairs, *, joining: bool, whole: bool = False
+    ) -> None:
         """Give the flow values by name, in Redis.
 
         Args:
             pairs: name to value.
             joining: refuse to change a value that live workers use.
+            whole: remove the values of all other names.
 
         Raises:
             ValueRefused: a value cannot be stored.
@@ -63,6 +88,7 @@ class ValueMethods(AtomMethods, ResultMethods):
             atom=uuid,
             name=INJECTOR,
             joining=int(joining),
+            whole=int(whole),
             who=self.writer,
         )
         if reply.status == "CONFLICT":
@@ -80,7 +106,7 @@ class ValueMethods(AtomMethods, ResultMethods):
                 if isinstance(data, bytes)
             }
             self.mirror.applied(
-                before, rev, lambda: self.mirror.show_injected(shown, rev)
+                before, rev, lambda: self.mirror.show_injected(shown, rev, whole=whole)
             )
         else:
             self.mirror.applied(-1, rev)
@@ -117,14 +143,38 @@ class ValueMethods(AtomMethods, ResultMethods):
         return {**self.mirror.injected(), **self._transients}
 
     def injected_into_atoms(self) -> dict[str, dict[str, Any]]:
-        """Return what was injected into single atoms, by atom."""
+        """Return what was injected into single atoms, by atom, where there is any."""
         found = {
-            name: dict(record.detail.meta.get(META_INJECTED) or {})
+            name: dict(injected)
             for name, record in self.mirror.atoms.items()
+            if (injected := record.detail.meta.get(META_INJECTED))
         }
         for name, values in self._injected.items():
             found.setdefault(name, {}).update(values)
         return found
+
+    def transients_elsewhere(self) -> frozenset[str]:
+        """Return the names of values that other workers have and this one cannot get.
+
+        As far as the mirror knows.
+        """
+        flow = self.mirror.flow
+        return flow.transients - self._transients.keys() if flow else frozenset()
+
+    def note_transients(self, injected_by_all: Callable[[str], Pairs]) -> None:
+        """Let other workers know which values they cannot get.
+
+        Args:
+            injected_by_all: gives what each worker's engine injects into an atom.
+        """
+        names = set(self._transients)
+        for atom, values in self._injected.items():
+            names |= values.keys() - injected_by_all(atom).keys()
+        flow = self.mirror.flow
+        unknown = names - (flow.transients if flow else frozenset())
+        if unknown:
+            reply = self._call("value_note", rest=sorted(map(as_name, unknown)))
+            self.mirror.applied(-1, reply.fields[1])
 
     def fetch(
         self, name: str, many_handler: Callable[[list[Any]], Any] | None = None
@@ -237,3 +287,8 @@ class ValueMethods(AtomMethods, ResultMethods):
     def _injected_into(self, atom_name: str) -> list[Pairs]:
         persistent = self.mirror.atom(atom_name).detail.meta.get(META_INJECTED)
         return [self._injected.get(atom_name, {}), persistent or {}]
+
+
+def _is_named(values: object) -> bool:
+    """Tell whether this is a mapping whose keys can be names of values."""
+    return isinstance(values, dict) and all(isinstance(name, str) for name in values)

@@ -19,6 +19,8 @@
     expected   str     only if the state is this one; empty: whatever it is
     checked    int     1: only if taskflow.states allows it
     who        str     who asks, for the journal
+    again      str     empty; or, if the same was asked for before and no answer came, the
+                       revision that was known then
     fence      str     the caller's fence, or empty outside any section
 
   RETURNS
@@ -41,6 +43,7 @@
 --- @include "check_derived"
 --- @include "commit"
 --- @include "follow_edit"
+--- @include "moved_before"
 --- @include "read_atom"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -50,6 +53,8 @@ if not atom then return {'UNKNOWN'} end
 local old, before = atom.state, flow.rev
 local to = args.state ~= '' and args.state or old
 local intention = args.intention ~= '' and args.intention or atom.intention
+local moved_from, moved_rev = moved_before(args.atom, to)
+if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev, {}} end
 if args.expected ~= '' and old ~= args.expected then return {'OTHER', old} end
 if to == old and intention == atom.intention then return {'SAME', old} end
 if atom.owner ~= '' then return {'HELD', atom.owner} end

@@ -46,8 +46,8 @@ local now = now_ms()
 -- The fields that scripts read most stand first: a small hash is searched from its beginning.
 redis.call('HSET', keys.flow, 'name', args.name, 'state', args.state, 'run', 1, 'rev', 1,
   'schema', args.schema, 'ended', 0, 'epoch', 1, 'unfinished', 0, 'halt', 0,
-  'resolving', '', 'reverting', 0, 'never_resolve', 0, 'planned', 0, 'updated_at', now,
-  'uuid', args.uuid, 'book', args.book, 'created_at', now)
+  'resolving', '', 'reverting', 0, 'never_resolve', 0, 'planned', 0, 'declined', 0,
+  'updated_at', now, 'uuid', args.uuid, 'book', args.book, 'created_at', now)
 for i = 1, #args.pairs, 2 do
   redis.call('HSET', keys.flow, 'meta:' .. args.pairs[i], args.pairs[i + 1])
 end

@@ -62,11 +62,20 @@ end
 read('HLEN', keys.missing)
 read('ZCARD', keys.idle)
 local tell = read('ZRANGEBYSCORE', keys.workers, '-inf', '(inf', 'LIMIT', 0, 1000)
+local notes = {}
+for _, name in ipairs(read('HKEYS', keys.flow)) do
+  if string.find(name, '^transient:') then notes[#notes + 1] = name end
+end
 change_flow(flow, state, args.worker)
 local row = flow.fields
-for name, value in pairs({ended = args.run, ['outcome:' .. args.run] = state}) do
+for name, value in pairs({ended = args.run, declined = 0, ['outcome:' .. args.run] = state}) do
   row[#row + 1] = name
   row[#row + 1] = value
+end
+for _, name in ipairs(notes) do redis.call('HDEL', keys.flow, name) end
+if flow.declined then
+  redis.call('UNLINK', keys.plan)
+  redis.call('HSET', keys.plan, '-', '')
 end
 redis.call('HDEL', keys.claims, 'finish', '#' .. args.worker)
 redis.call('ZREMRANGEBYSCORE', keys.workers, '-inf', '(inf')

@@ -51,6 +51,7 @@ if flow.state == 'RESUMING' then move('SUSPENDED') end
 if flow.state == 'REVERTED' or string.find(begun, '^reset') then
   phases = 'reset,forward,backward'
   move('PENDING')
+  redis.call('HDEL', keys.flow, 'cancelled')
 end
 rebuild(flow, phases)
 redis.call('HSET', keys.plan, 'launch', args.worker)

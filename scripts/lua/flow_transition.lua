@@ -14,6 +14,8 @@
     to      str     the new state
     forced  int     1: from whatever state it is in
     who     str     who asks, for the journal
+    again   str     empty; or, if the same was asked for before and no answer came, the
+                    revision that was known then
     fence   str     the caller's fence, or empty outside any section
 
   RETURNS
@@ -31,9 +33,12 @@
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "flow_transition_of"
+--- @include "moved_before"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
+local moved_from, moved_rev = moved_before('', args.to)
+if moved_from then return {'MOVED', moved_from, moved_rev, {}} end
 local old, now = flow.state, now_ms()
 if args.forced == 1 then
   local live = read('ZCOUNT', keys.workers, now, '(inf')

@@ -34,6 +34,7 @@
 --- @include "change_flow"
 --- @include "commit"
 --- @include "read_plan"
+--- @include "rebuild"
 --- @include "spread"
 --- @include "spread_write"
 --- @include "visit"
@@ -93,6 +94,11 @@ local function continue_pass()
   end
   for _, row in ipairs(rows) do
     local links, suffix = VISIT[plan.phase](flow, plan, row.node, row.atom)
+    if not links and plan.offset > 1 then
+      -- It was done in the middle of its links: what it has raised nobody would take back.
+      rebuild(flow, 'forward,backward')
+      return false
+    end
     budget = links and raise(links, suffix, budget) or (not links and budget)
     if not budget then break end
     plan.cursor = plan.cursor + 1

@@ -21,9 +21,10 @@
     fence    str    the caller's fence, or empty outside any section
 
   RETURNS
-    {'OK', before, rev}  it stands there; before and rev are the flow's revisions
+    {'OK', before, rev}  it stands there, now or since an earlier call; before and rev are the
+                         flow's revisions
     {'EMPTY'}            its history has no entry
-    {'STALE'}            the claim is no longer the worker's
+    {'STALE'}            the claim is no longer the worker's, or this is no retry
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
     {'GONE'}             no such flow

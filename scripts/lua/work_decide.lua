@@ -58,7 +58,9 @@ local queue = read('HGET', keys.plan, 'open_queue')
 read('ZCARD', keys.ready)
 read('HLEN', keys.missing)
 read('STRLEN', keys.reached)
+-- After an edit it may have to wait for something again.
 local wanted = atom.state == 'PENDING' and atom.intention == 'EXECUTE'
+  and not read('HGET', keys.missing, node.number)
 -- What a failure means, this atom included, is found out before anything else goes on.
 local goes_on = wanted and flow.halt == 0 and flow.resolving == '' and not resolve_waits()
 local items, next = {}, 'WAIT'

@@ -43,6 +43,7 @@ if not atom or not holds(args.worker, args.token, args.item) then return {'STALE
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
 halt_flow(flow, args.payload)
 if flow.resolving == args.item then
+  flow.rev = before + 1
   flow.fields[#flow.fields + 1] = 'resolving'
   flow.fields[#flow.fields + 1] = ''
 else

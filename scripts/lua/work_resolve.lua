@@ -22,13 +22,13 @@
     strategy    str   REVERT_ALL: everything is reverted; REVERT: a controller and all that
                       comes after it; RETRY: all that, and then the controller runs again
     controller  str   uuid of the controller; empty for REVERT_ALL
-    fence       str     the caller's fence, or empty outside any section
+    fence       str   the caller's fence, or empty outside any section
 
   RETURNS
     {'OK', before, rev}  applied, or set out as a plan; before and rev are the revisions
     {'PLANNED', before, rev}  carry on the plan first, and call again
     {'STALE'}            the claim is no longer the worker's, or it was applied already
-    {'UNKNOWN'}          no such strategy
+    {'UNKNOWN'}          no such strategy, or no such controller
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
     {'GONE'}             no such flow

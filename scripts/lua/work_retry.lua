@@ -25,11 +25,11 @@
     {'PLANNED', before, rev}    what comes after it is being put back: carry on the plan, and
                                 call again; before and rev are the flow's revisions
     {'OK', before, rev, round}  it runs
-    {'STALE'}            the claim is no longer the worker's
-    {'LOCKED'}           others hold the lock: wait for a turn, and call again
-    {'FENCED'}           the caller's lease on the lock is over
-    {'GONE'}             no such flow
-    {'SCHEMA', n}        a newer version wrote it
+    {'STALE'}                   the claim is no longer the worker's
+    {'LOCKED'}                  others hold the lock: wait for a turn, and call again
+    {'FENCED'}                  the caller's lease on the lock is over
+    {'GONE'}                    no such flow
+    {'SCHEMA', n}               a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -43,7 +43,7 @@
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
-local atom, before = read_atom(args.atom), flow.rev
+local atom, before, now = read_atom(args.atom), flow.rev, now_ms()
 if not atom or not holds(args.worker, args.token, args.item) then return {'STALE'} end
 read('HLEN', keys.missing)
 read('HLEN', keys.plan)
@@ -54,10 +54,10 @@ if atom.intention == 'RETRY' then
   change_atom(flow, atom, {state = atom.state, intention = 'EXECUTE'}, args.worker)
   rebuild(flow, 'forward,backward')
   set_walk(flow, 'again', atom.node, 'ALL')
-  commit(flow, now_ms())
+  commit(flow, now)
   return {'PLANNED', before, flow.rev}
 end
 atom.round = atom.round + 1
 change_atom(flow, atom, {state = 'RUNNING'}, args.worker, {'round', int(atom.round)})
-commit(flow, now_ms())
+commit(flow, now)
 return {'OK', before, flow.rev, atom.round}

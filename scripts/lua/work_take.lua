@@ -42,6 +42,7 @@
 --- @include "read_plan"
 --- @include "survey"
 --- @include "grant"
+--- @include "halt_flow"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
@@ -66,6 +67,19 @@ local function owned_but_not_held()
 end
 local plan = read_plan(flow)
 local offer = survey(flow, plan, args.worker, args.capacity, {}, 0)
+if offer.stuck then
+  -- Nobody who lives can do what is left: the run ends for it.
+  local declined = ' ' .. read('HGET', keys.plan, 'declined:' .. offer.stuck)
+  local others = 0
+  for _, worker in ipairs(read('ZRANGEBYSCORE', keys.workers, now, '(inf')) do
+    if not string.find(declined, ' ' .. worker .. ' ', 1, true) then others = others + 1 end
+  end
+  if others == 0 then
+    flow.rev = flow.rev + 1
+    halt_flow(flow, read('HGET', keys.plan, 'lack:' .. offer.stuck))
+    offer = survey(flow, plan, args.worker, args.capacity, {}, 0)
+  end
+end
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 0
 local lost = mine ~= #args.holding and owned_but_not_held() or {}
 read('ZCARD', keys.workers)

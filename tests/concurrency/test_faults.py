@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.scenarios import Stage, come_late, kill_at_random, pause
+from tests.support.scenarios import (
+    Stage,
+    come_late,
+    kill_at_random,
+    pause,
+    suspend_from_outside,
+)
 from tests.support.strikes import lots
 
 
@@ -27,6 +33,12 @@ def test_workers_killed_at_random(stage, seed, request):
 def test_coming_late(stage, names, ends, state):
     """Whoever comes after the end gets the outcome, and changes nothing."""
     come_late(stage, names, ends, state)
+
+
+@pytest.mark.one_server
+def test_suspend_from_outside(stage):
+    """All workers stop with the task at hand; later others go on where they stopped."""
+    suspend_from_outside(stage)
 
 
 def test_paused_worker(stage):

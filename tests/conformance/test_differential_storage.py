@@ -86,6 +86,9 @@ values = st.one_of(
     st.dictionaries(st.sampled_from(["k", "y", "x"]), scalars, max_size=3),
 )
 entries = st.dictionaries(st.sampled_from(["x", "y", "n"]), values, max_size=2)
+some_entries = st.dictionaries(
+    st.sampled_from(["x", "y", "n"]), values, min_size=1, max_size=2
+)
 mappings = st.dictionaries(st.sampled_from(["one", "two"]), names, max_size=2)
 scopes = st.none() | st.lists(
     st.lists(st.sampled_from([*TASKS, *RETRIES]), max_size=3, unique=True), max_size=3
@@ -158,7 +161,8 @@ WRITES = st.one_of(
     call("inject", entries),
     call("inject", entries.map(lambda found: list(found.items()))),
     call("inject", entries, transient=st.just(True)),
-    call("inject_atom_args", atoms, entries, transient=st.booleans()),
+    # Of nothing that is injected TaskFlow keeps a note in the metadata, ours does not.
+    call("inject_atom_args", atoms, some_entries, transient=st.booleans()),
     call("update_flow_metadata", st.none() | entries),
     call("change_flow_state", st.sampled_from(FLOW_STATES)),
     call("set_flow_state", st.sampled_from(FLOW_STATES)),
@@ -248,12 +252,22 @@ class Pair:
         expected = outcome(lambda: getattr(theirs, name)(*arguments, **options))
         warned = self.told()
         found = outcome(lambda: getattr(ours, name)(*arguments, **options))
-        agree(name, found, expected)
+        if name == "get_revert_result" and arguments[0] in RETRIES:
+            # TaskFlow loses what a retry's revert returned when it saves the details.
+            assert found[0] == expected[0]
+        else:
+            agree(name, found, expected)
         assert self.told() == warned
 
     def told(self):
         """Return the warnings of the last call."""
-        messages = sorted(record.getMessage() for record in self.log.records)
+        # Locks that earlier tests have left to their leases speak up at any time.
+        of_storages = ("taskflow.storage", "redisflow.storage")
+        messages = sorted(
+            record.getMessage()
+            for record in self.log.records
+            if record.name.startswith(of_storages)
+        )
         self.log.clear()
         return messages
 
@@ -286,10 +300,15 @@ class Pair:
         for ours in self.ours:
             assert ours.flow_meta == self.theirs.flow_meta
             assert {d.name: d.meta for d in ours._flowdetail} == metas
+        self.compare_stored()
+
+    def compare_stored(self):
+        """Assert that what is stored reads as the details of TaskFlow do."""
         connection = self.ours[0].backend.get_connection()
         stored = connection.get_flow_details(self.ours[0].flow_uuid)
         for mine, theirs in zip(stored, self.detail, strict=True):
-            for field in FIELDS:
+            fields = [f for f in FIELDS if f != "revert_results" or mine.name in TASKS]
+            for field in fields:
                 found, expected = (plain(getattr(d, field)) for d in (mine, theirs))
                 assert found == expected, (mine.name, field)
 

@@ -30,6 +30,8 @@ RATIOS = [
     "round trips: an atom that takes its predecessor's result",
     "round trips: an atom in a line, with a listener",
     "Storage.transition_atom_state / bare EVALSHA",
+    "lock: acquire and release / two bare EVALSHA",
+    "lock: hand-over to another process / RPUSH to BLPOP",
     "40 tasks in line, atoms / bare EVALSHA, per second",
     "40 tasks in line / TaskFlow serial, memory",
     "40 independent tasks / TaskFlow serial, memory",

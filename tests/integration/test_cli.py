@@ -18,6 +18,7 @@ import pytest
 import redisflow
 from redisflow.keys import Keys, flow_uuid_of
 from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
 
 PROGRAM = (sys.executable, "-m", "redisflow.cli")
 ROOT = Path(redisflow.__file__).parents[1]
@@ -518,6 +519,26 @@ def test_a_server_that_evicts_is_refused(cli, admin):
         admin.config_set("maxmemory-policy", "noeviction")
     assert done.returncode == 4
     assert "maxmemory-policy allkeys-lru" in _one_line(done)
+    assert admin.dbsize() == 0
+
+
+class Old(Proxy):
+    """A proxy that makes a server older than it is."""
+
+    def reply(self, reply):
+        """Change the digit that tells the major version, and no length."""
+        return re.sub(rb"(valkey_version|redis_version):\d\.", rb"\1:6.", reply)
+
+
+def test_a_server_that_is_too_old_is_refused(cli, admin, server, namespace):
+    """Its version and the oldest one that will do are named, and nothing written."""
+    with Old(server.port) as old:
+        url = f"redis://127.0.0.1:{old.port}/0?namespace={namespace}"
+        done = cli(*RUN, "--url", url)
+    assert done.returncode == 4
+    line = _one_line(done)
+    assert re.search(rf"127\.0\.0\.1:{old.port} is {server.kind} 6\.\d", line), line
+    assert "oldest" in line
     assert admin.dbsize() == 0
 
 

@@ -16,18 +16,19 @@ from concurrent import futures
 from pathlib import Path
 
 import pytest
-from taskflow import engines, exceptions, retry, states, task
+from taskflow import engines, exceptions, states, task
+from taskflow.engines.action_engine import compiler
 from taskflow.listeners import capturing
 from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 from taskflow.persistence import models
 
 import redisflow
 from redisflow import RedisBackend, SharedEngine
+from redisflow.engine.structure import compile_flow
 from redisflow.errors import (
     ConfigError,
     InvalidState,
     StructureMismatch,
-    Unsupported,
     ValueRefused,
 )
 from tests.support.eventually import eventually
@@ -180,6 +181,19 @@ def test_the_phases_before_a_run(load, notes):
     assert states_of(engine) == {"a": states.PENDING}
     engine.run()
     assert notes == ["a"]
+
+
+def test_the_compilation_is_that_of_taskflow(load, notes):
+    """Whoever asks a compiled engine gets TaskFlow's own form of its flow."""
+    a, b = Note("a", notes), Note("b", notes)
+    engine = load(line(a, b))
+    assert engine.compilation is None
+    engine.compile()
+    made = engine.compilation
+    assert isinstance(made, compiler.Compilation)
+    assert made is engine.compilation
+    assert list(made.execution_graph.successors(a)) == [b]
+    assert [child.item for child in made.hierarchy] == [a, b]
 
 
 SHAPES = {
@@ -570,18 +584,8 @@ def test_a_wide_flow_that_fails(load, notes):
     assert len(notes) == len(set(notes)) == 2 * 302
 
 
-def test_what_this_version_cannot_run(load, notes, admin):
-    """Retry controllers and deciders are refused by name, and nothing is run."""
-    controlled = linear_flow.Flow("f", retry.Times(2, name="again")).add(
-        Note("a", notes)
-    )
-    with pytest.raises(Unsupported, match="again"):
-        load(controlled).run()
-    one, two = Note("a", notes), Note("b", notes)
-    decided = graph_flow.Flow("f").add(one, two)
-    decided.link(one, two, decider=lambda history: True)
-    with pytest.raises(Unsupported, match="decider before 'b'"):
-        load(decided).run()
+def test_two_atoms_of_one_name(load, notes):
+    """They are refused, and nothing is run."""
     with pytest.raises(exceptions.Duplicate):
         load(line(Note("a", notes), Note("a", notes))).run()
     assert notes == []
@@ -909,6 +913,22 @@ def test_load_gets_or_creates(open_run, notes, backend):
     assert open_run(flow, run_id="other").storage.flow_uuid != one.storage.flow_uuid
     assert open_run(flow, run_id=None).storage.flow_meta["run_id"]
     assert len(list(backend.get_connection().get_logbooks())) == 3
+
+
+def test_a_new_flow_is_compiled_once(open_run, notes):
+    """What loading has compiled, to see whether it is sound, is what is run."""
+    asked = []
+
+    class Watched(linear_flow.Flow):
+        def iter_links(self):
+            asked.append(self.name)
+            return super().iter_links()
+
+    flow = Watched("w").add(Note("a", notes), Note("b", notes))
+    compile_flow(flow, {"defer_reverts": False, "never_resolve": False})
+    once = asked.copy()
+    open_run(flow).run()
+    assert asked == 2 * once
 
 
 @pytest.mark.parametrize("run_id", ["", "x" * 201, "a\nb"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,3 +177,24 @@ def test_a_repeated_request_changes_nothing(tmp_path: Path) -> None:
     cloud.delete(first, key="d")
     assert [entry["change"] for entry in cloud.history()] == ["create", "delete"]
     assert cloud.things() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_demo_goes_as_it_should(url: str) -> None:
+    """A worker dies at work, another takes over, counts agree, a saga is undone."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "demo.py", "--url", url],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    killed = re.search(r"kill -9 (\d+)\n.*at work on (count-\d+)", done.stdout)
+    assert killed
+    assert f"took {killed[2]} over from worker {killed[1]}." in done.stdout
+    assert re.search(r"\d words in \d[\d,]* files: the same\.", done.stdout)
+    assert "The flow ended in REVERTED:" in done.stdout
+    assert "left over: nothing" in done.stdout
+    assert "WRONG" not in done.stdout

@@ -156,3 +156,34 @@ def test_atom_left_half_way_does_not_release_others_too_early(flow):
 
     assert flow.members("ready") == ["00000003:execute"]
     assert flow.drive() == ["execute c", "SUCCESS"]
+
+
+def test_what_was_asked_for_again_is_not_done_again(atoms):
+    """MOVED with the revisions of then, whatever has become of the atom since."""
+    known = atoms.rev
+    first = atoms.on("a", "atom_transition", state="IGNORE", checked=1, who="p/1")
+    for number in range(150):
+        intention = ("REVERT", "EXECUTE")[number % 2]
+        atoms.on("b", "atom_transition", intention=intention, who="p/1")
+    atoms.on("a", "atom_transition", state="PENDING", who="q/1")
+    before = atoms.contents()
+
+    again = atoms.on(
+        "a", "atom_transition", state="IGNORE", checked=1, who="p/1", again=known
+    )
+
+    assert again == first
+    assert atoms.contents() == before
+
+
+@pytest.mark.parametrize(("who", "ahead"), [("q/1", 0), ("p/1", 1)])
+def test_what_was_asked_for_again_and_not_done_is_done(atoms, who, ahead):
+    """MOVED anew: that it moved so before was another's doing, or another request."""
+    known = atoms.rev + ahead
+    atoms.on("a", "atom_transition", state="IGNORE", who="p/1")
+    atoms.on("a", "atom_transition", state="PENDING", who="p/1")
+
+    again = atoms.on("a", "atom_transition", state="IGNORE", who=who, again=known)
+
+    assert again[:2] == ["MOVED", "PENDING"]
+    assert atoms.atom("a")["state"] == "IGNORE"

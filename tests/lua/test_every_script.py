@@ -16,7 +16,7 @@ from redisflow.errors import CorruptKey, FlowLost, LeaseLost, Locked, SchemaTooN
 from redisflow.scripts import catalogue
 from tests.support.flow_rules import broken_rules
 from tests.support.flow_view import uuid_of
-from tests.support.flows import ScriptedFlow, edit
+from tests.support.flows import Item, ScriptedFlow, edit, submitted
 from tests.support.locks import ScriptedLock
 
 pytestmark = pytest.mark.one_server
@@ -144,6 +144,34 @@ def idle_but_for_finish(flow):
 
 
 @recipe
+def flow_halt(flow):
+    """End a run for a failure that belongs to no atom."""
+    started(flow)
+    return lambda: flow.call("flow_halt", run=1)
+
+
+@recipe
+def flow_cancel(flow):
+    """Cancel a run in the middle of it."""
+    started(flow).complete(flow.take().item)
+    return lambda: flow.call("flow_cancel", run=1, reason="why")
+
+
+@recipe
+def value_note(flow):
+    """Note that a worker has a value which others cannot get."""
+    started(flow)
+    return lambda: flow.call("value_note", rest=["x"])
+
+
+@recipe
+def work_decline(flow):
+    """Leave an item to another worker."""
+    item = started(flow).take().item
+    return lambda: flow.about(item, "work_decline", "w1", payload='"lacks x"')
+
+
+@recipe
 def graph_clear(flow):
     """Take an old structure away."""
     idle(flow)
@@ -211,6 +239,31 @@ def plan_step__clear(flow):
     flow.resolve(flow.take().item)
     flow.step()
     flow.complete(flow.take().item, "REVERTED")
+    return lambda: flow.call("plan_step")
+
+
+@recipe
+def plan_step__walk(flow):
+    """Visit what a nay reaches."""
+    flow.decide(asked(flow), "ALL")
+    return lambda: flow.call("plan_step")
+
+
+@recipe
+def plan_step__again(flow):
+    """Put back what comes after a retry controller."""
+    flow.retry(trying_again(flow))
+    return lambda: flow.call("plan_step")
+
+
+@recipe
+def plan_step__done_meanwhile(flow):
+    """Count anew for an atom that was done in the middle of its links."""
+    names = [f"t{number}" for number in range(410)]
+    item = wide(flow, ["a"], names).take().item
+    flow.on("t9", "atom_transition", state="SUCCESS")
+    flow.call("plan_step")
+    flow.complete(item)
     return lambda: flow.call("plan_step")
 
 
@@ -314,6 +367,20 @@ def value_inject__again(flow):
 
 
 @recipe
+def flow_submit(flow):
+    """Leave a flow to workers, with a value for it."""
+    started(flow)
+    return lambda: submitted(flow, "r1")
+
+
+@recipe
+def flow_submit__again(flow):
+    """Submit a flow once more, without a value."""
+    flow_submit(flow)()
+    return lambda: submitted(flow, "r2", rest=[])
+
+
+@recipe
 def work_take(flow):
     """Take the first item."""
     started(flow)
@@ -324,7 +391,7 @@ def work_take(flow):
 def work_take__lost(flow):
     """Get an item again whose hand-out was lost."""
     started(flow).take()
-    return flow.take
+    return lambda: flow.take(lease_ms=90_000)
 
 
 @recipe
@@ -384,6 +451,93 @@ def work_halt(flow):
 
 
 @recipe
+def work_halt__resolving(flow):
+    """End the run for a failure of the one who was asked about another."""
+    item = failed(flow).take().item
+    return lambda: flow.halt(item)
+
+
+def asked(flow: ScriptedFlow) -> Item:
+    """Start a flow a -> b -> c, and take the item to ask a's deciders."""
+    flow.line("a", "b", "c").ask("a").start()
+    flow.start("sleeper")
+    flow.client.execute("ZADD", flow.keys.idle, 1, "sleeper")
+    return flow.take().item
+
+
+@recipe
+def work_decide(flow):
+    """Let an atom run."""
+    item = asked(flow)
+    return lambda: flow.decide(item)
+
+
+@recipe
+def work_decide__nay(flow):
+    """Leave an atom out, and all that comes after it."""
+    item = asked(flow)
+    return lambda: flow.decide(item, "ALL")
+
+
+@recipe
+def work_decide__reverted(flow):
+    """Give an atom back that is to be reverted by now."""
+    flow.fan("a", "b").ask("a").start()
+    first, second = flow.take(capacity=2).items
+    flow.complete(second, "FAILURE")
+    flow.resolve(flow.take(holding=[first]).item)
+    flow.step()
+    return lambda: flow.decide(first)
+
+
+def failed_retry(flow: ScriptedFlow) -> Item:
+    """Start a flow ?r -> a -> b, let a fail, and take its failure."""
+    flow.line("?r", "a", "b").start()
+    flow.complete(flow.take().item)
+    flow.complete(flow.take().item, "FAILURE")
+    return flow.take().item
+
+
+def trying_again(flow: ScriptedFlow) -> Item:
+    """Bring a flow to where its retry controller is to try it again."""
+    flow.resolve(failed_retry(flow), how="RETRY ?r")
+    flow.step()
+    flow.complete(flow.take().item, "REVERTED")
+    return flow.take().item
+
+
+@recipe
+def work_blame(flow):
+    """Note in a history what a controller is asked about."""
+    item = failed_retry(flow)
+    claim = {"worker": "w1", "token": item.token, "item": item.id}
+    return lambda: flow.on("?r", "work_blame", failed="a", **claim)
+
+
+@recipe
+def work_resolve__retry(flow):
+    """Decide that a flow is tried again."""
+    item = failed_retry(flow)
+    return lambda: flow.resolve(item, how="RETRY ?r")
+
+
+@recipe
+def work_retry(flow):
+    """Set out to put back what comes after a controller."""
+    item = trying_again(flow)
+    return lambda: flow.retry(item)
+
+
+@recipe
+def work_retry__runs(flow):
+    """Let a controller run again."""
+    item = trying_again(flow)
+    flow.retry(item)
+    flow.step()
+    return lambda: flow.retry(item)
+
+
+@recipe
 def work_resolve(flow):
     """Decide that everything is reverted."""
     item = failed(flow).take().item
@@ -423,6 +577,13 @@ def worker_sweep__given_up(flow):
     """Take back an atom that has cost as many workers as it may."""
     started(flow).take()
     return lambda: flow.sweep(dead="w1", max_attempts=1)
+
+
+@recipe
+def worker_sweep__asked(flow):
+    """Take back an atom whose deciders were being asked."""
+    asked(flow)
+    return lambda: flow.sweep(dead="w1")
 
 
 @recipe

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def test_allowed_transition_is_made_and_journaled(flow):
     """MOVED: state, revision and journal change together."""
@@ -57,3 +59,49 @@ def test_idle_workers_hear_of_a_suspend(flow):
 
     assert (reply[0], reply[3]) == ("MOVED", ["w2"])
     assert flow.members("idle") == []
+
+
+@pytest.mark.parametrize("to", ["PENDING", "FAILURE", "RESUMING"])
+def test_state_of_a_flow_that_nobody_runs_is_forced(flow, to):
+    """MOVED: from any state to any other, and IGNORED when sent again."""
+    flow.create(state="SUCCESS")
+    assert flow.call("flow_transition", to=to, forced=1, who="me") == [
+        *("MOVED", "SUCCESS", 2, []),
+    ]
+    (entry,) = flow.journal(since=1)
+    assert (entry["from"], entry["to"], entry["worker"]) == ("SUCCESS", to, "me")
+    before = flow.contents()
+
+    assert flow.call("flow_transition", to=to, forced=1) == ["IGNORED", to]
+    assert flow.contents() == before
+
+
+def test_state_of_a_flow_that_workers_run_is_not_forced(flow):
+    """HELD with their number, and nothing changes, until their leases are over."""
+    flow.line("a").start("w1")
+    flow.start("w2")
+    before = flow.contents()
+
+    for to in ("PENDING", "RUNNING"):
+        assert flow.call("flow_transition", to=to, forced=1) == ["HELD", 2]
+    assert flow.contents() == before
+
+    flow.lapse("w1")
+    assert flow.call("flow_transition", to="PENDING", forced=1) == ["HELD", 1]
+    flow.lapse("w2")
+    assert flow.call("flow_transition", to="PENDING", forced=1)[0] == "MOVED"
+    assert flow.state == "PENDING"
+
+
+def test_what_was_asked_for_again_is_not_done_again(flow):
+    """MOVED with the state and the revision of then."""
+    flow.create()
+    known = flow.rev
+    first = flow.call("flow_transition", to="RUNNING", who="p/1")
+    flow.call("flow_transition", to="SUSPENDING", who="q/1")
+    before = flow.contents()
+
+    assert flow.call("flow_transition", to="RUNNING", who="p/1", again=known) == first
+    assert flow.contents() == before
+    other = flow.call("flow_transition", to="RUNNING", who="r/1", again=known)
+    assert other[0] != "MOVED"

@@ -69,3 +69,25 @@ def test_flow_goes_on_with_the_new_structure(flow):
     assert flow.drive("w2", run=2) == ["execute x", "SUCCESS"]
     assert (flow.atom("b")["state"], flow.atom("b").get("node", "")) == ("PENDING", "")
     assert broken_rules(flow) == []
+
+
+def test_walk_along_the_old_structure_is_carried_to_its_end_first(flow):
+    """PLAN: a dead worker left a nay half applied; its reach is in the old links."""
+    flow.line("a", "b", "c").ask("a").start("w1")
+    flow.decide(flow.take("w1").item, "ALL")
+    flow.lapse("w1")
+    flow.sweep()
+    assert flow.come("w2", fingerprint="print-2")[0] == "CLEAR"
+    before = flow.contents()
+
+    assert flow.call("graph_clear", worker="w2") == ["PLAN"]
+    assert flow.contents() == before
+
+    while flow.call("graph_clear", worker="w2") == ["PLAN"]:
+        flow.call("plan_step", who="w2")
+    assert flow.states() == dict.fromkeys("abc", "IGNORE")
+    assert broken_rules(flow) == []
+    flow.line("a", "x")
+    assert flow.start("w2", fingerprint="print-2") == ["LOAD"]
+    assert flow.drive("w2") == ["execute x", "SUCCESS"]
+    assert broken_rules(flow) == []

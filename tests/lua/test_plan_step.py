@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.flow_rules import broken_rules
+from tests.support.flow_rules import broken_rules, missing_by_states
 
 MANY = [f"t{number:04}" for number in range(1000)]
 
@@ -131,4 +131,49 @@ def test_completion_during_a_pass_is_counted_once(flow):
     for item in items[2:199]:
         flow.complete(item)
     assert flow.drive(capacity=200)[-2:] == ["execute z", "SUCCESS"]
+    assert broken_rules(flow) == []
+
+
+def test_node_done_half_way_through_its_links_holds_none_of_them_back(flow):
+    """A pass that had to stop at a's many links finds a done when it goes on."""
+    names = [*MANY, "z"]
+    links = {"<f": ["a", "b"], "a": MANY, "b": ["z"], **{n: [">f"] for n in names}}
+    flow.graph(links | {">f": []}).start()
+    first, second = flow.take(capacity=2).items
+    flow.on("z", "atom_transition", intention="IGNORE", state="")
+    flow.on("z", "atom_transition", intention="EXECUTE", state="")
+    assert flow.call("plan_step") == ["MORE"]
+    assert int(flow.hash("plan")["offset"]) > 1
+
+    flow.complete(first)
+    flow.step()
+
+    assert flow.hash("missing") == missing_by_states(flow)
+    assert len(flow.members("ready")) == len(MANY)
+    flow.complete(second)
+    assert flow.drive(capacity=100)[-2:] == ["execute z", "SUCCESS"]
+    assert broken_rules(flow) == []
+
+
+def test_node_reverted_half_way_through_its_links_holds_none_of_them_back(flow):
+    """The same backwards: all that z depends on may be reverted once z is."""
+    flow.layers(MANY[:450], ["z"]).start("w1")
+    flow.start("w2")
+    for _ in range(3):
+        for item in flow.take(capacity=200).items:
+            flow.complete(item)
+    flow.complete(flow.take().item, "FAILURE")
+    flow.resolve(flow.take().item)
+    flow.step()
+    item = flow.take().item
+    flow.on(MANY[0], "atom_transition", intention="EXECUTE", state="")
+    flow.on(MANY[0], "atom_transition", intention="REVERT", state="")
+    while int(flow.hash("plan").get("offset", 1)) == 1:
+        assert flow.call("plan_step") == ["MORE"]
+
+    flow.complete(item, "REVERTED")
+    flow.step()
+
+    assert len(flow.members("ready")) == 450
+    assert flow.drive(capacity=100)[-1] == "REVERTED"
     assert broken_rules(flow) == []

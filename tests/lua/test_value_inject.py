@@ -48,6 +48,20 @@ def test_values_of_other_names_stay(created):
     assert broken_rules(created) == []
 
 
+def test_the_whole_takes_the_place_of_what_there_was(created):
+    """OK: names that are not given are gone; asked again, nothing changes."""
+    inject(created, "x", "1", "y", "2")
+
+    assert inject(created, "y", "3", "z", "4", whole=1) == ["OK", 2, 3]
+    assert created.result("inject") == {"value:y": "3", "value:z": "4"}
+    before = created.contents()
+    assert inject(created, "y", "3", "z", "4", whole=1) == ["OK", 3, 3]
+    assert created.contents() == before
+    assert inject(created, whole=1) == ["OK", 3, 4]
+    assert created.result("inject") == {}
+    assert broken_rules(created) == []
+
+
 def test_repeated_request_changes_nothing(created):
     """OK: values that are there cost no revision."""
     inject(created, "x", "1")

@@ -74,9 +74,11 @@ def test_decision_that_raises_opens_the_barrier(flow):
     flow.line("a").start()
     flow.complete(flow.take().item, "FAILURE")
     item = flow.take().item
+    rev = flow.rev
 
-    assert flow.halt(item)[0] == "OK"
+    assert flow.halt(item) == ["OK", rev, rev + 1]
 
+    assert flow.rev == rev + 1
     assert flow.hash("flow")["resolving"] == ""
     assert flow.atom("a")["state"] == "FAILURE"
     assert flow.drive() == ["FAILURE"]
@@ -91,3 +93,17 @@ def test_next_run_takes_the_item_up_again(flow):
     assert flow.start("w1", run=2) == ["READY"]
 
     assert flow.drive(run=2) == ["execute a", "execute b", "SUCCESS"]
+
+
+def test_deciders_that_raise_leave_the_atom_as_it_was(flow):
+    """OK: it is PENDING without an owner, and the next run asks again."""
+    flow.line("a").ask("a").start()
+    item = flow.take().item
+
+    assert flow.halt(item)[0] == "OK"
+
+    assert flow.atom("a").items() >= {"state": "PENDING", "owner": ""}.items()
+    assert broken_rules(flow) == []
+    assert flow.drive() == ["FAILURE"]
+    assert flow.start("w1", run=2) == ["READY"]
+    assert flow.drive(run=2) == ["decide a", "execute a", "SUCCESS"]

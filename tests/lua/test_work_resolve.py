@@ -35,6 +35,18 @@ def test_revert_of_everything_is_set_out_as_a_plan(resolving):
     assert broken_rules(flow) == []
 
 
+def test_another_plan_comes_first(resolving):
+    """PLANNED: nothing is changed, and the item stays with its worker."""
+    flow, item = resolving
+    flow.on("c", "atom_transition", intention="IGNORE")
+    rev, before = flow.rev, flow.contents()
+
+    assert flow.resolve(item) == ["PLANNED", rev, rev]
+    assert flow.contents() == before
+    flow.step()
+    assert flow.resolve(item)[0] == "OK"
+
+
 def test_repeated_resolve_is_stale(resolving):
     """STALE: the second sending changes nothing."""
     flow, item = resolving

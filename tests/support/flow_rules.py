@@ -7,13 +7,22 @@ shares no code with the scripts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from tests.support.flow_view import HASHES, SENTINELS, uuid_of
 from tests.support.flows import Item, ScriptedFlow
 
 _PASSING = ("SUCCESS", "IGNORE")
 _CLEAR = ("PENDING", "REVERTED", "IGNORE")
+_BUSY = ("RUNNING", "REVERTING", "RETRYING")
+
+#: The states of an atom while a worker holds an item of it.
+_HELD_IN = {
+    "execute": ("RUNNING",),
+    "revert": ("REVERTING",),
+    "retry": ("RETRYING", "RUNNING"),
+    "decide": ("PENDING",),
+}
 
 Atoms = Mapping[str, Mapping[str, str]]
 
@@ -34,12 +43,12 @@ def may_start(flow: ScriptedFlow, item: Item) -> bool:
 
     As in TaskFlow, what a dead worker left half-way is taken up again at any time.
     """
-    if item.old_state in ("RUNNING", "REVERTING"):
+    if item.old_state in _BUSY:
         return True
-    if item.kind == "revert":
+    if item.kind in ("revert", "retry"):
         later = flow.atoms_of(_reachable(flow, item.name, backward=False))
         return all(atom["state"] in _CLEAR for atom in later.values())
-    if item.kind == "execute":
+    if item.kind in ("execute", "decide"):
         return all(
             map(
                 _passes,
@@ -47,6 +56,36 @@ def may_start(flow: ScriptedFlow, item: Item) -> bool:
             )
         )
     return True
+
+
+def left_over(flow: ScriptedFlow) -> list[str]:
+    """Name what could still be begun, or is not decided yet, when a run has ended."""
+    atoms = flow.atoms_of(flow.atoms)
+
+    def turn_has_come(name: str, rule: Callable[..., bool], *, backward: bool) -> bool:
+        return all(rule(atoms[n]) for n in _reachable(flow, name, backward=backward))
+
+    found = []
+    for name, atom in atoms.items():
+        doing = (atom["state"], atom["intention"])
+        if doing == ("PENDING", "EXECUTE"):
+            left = turn_has_come(name, _passes, backward=True)
+        elif doing[0] in ("SUCCESS", "FAILURE") and doing[1] in ("REVERT", "RETRY"):
+            left = turn_has_come(name, _clears, backward=False)
+        else:
+            left = doing[0] == "FAILURE" or doing[0] in _BUSY
+        found += [f"{name}: {doing}"] if left else []
+    return found
+
+
+def _clears(atom: Mapping[str, str]) -> bool:
+    """Tell whether an atom keeps none before it from being reverted."""
+    return atom["state"] in _CLEAR
+
+
+def retries_before(flow: ScriptedFlow, name: str) -> list[str]:
+    """Name the retries that an atom comes after."""
+    return [n for n in _reachable(flow, name, backward=True) if n.startswith("?")]
 
 
 def missing_by_states(flow: ScriptedFlow) -> dict[str, str]:
@@ -93,6 +132,9 @@ def _collections(flow: ScriptedFlow) -> Iterator[str]:
     for name, reply in zip([*SENTINELS, "events"], found, strict=True):
         if reply is None or (name == "events" and not reply):
             yield f"{name} has lost its sentinel"
+    reached = flow.client.execute("GET", flow.keys.reached)
+    if reached is None or (reached and "walk" not in flow.hash("plan")):
+        yield f"reached is {reached!r}, the plan is {flow.hash('plan')}"
 
 
 def _counts(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
@@ -103,8 +145,11 @@ def _counts(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
     if fields["unfinished"] != str(unfinished):
         yield f"unfinished is {fields['unfinished']}, states are {in_graph}"
     plan = flow.hash("plan")
-    if (fields.get("planned") == "1") != bool(plan):
+    given_back = {name for name in plan if name.startswith(("declined:", "lack:"))}
+    if (fields.get("planned") == "1") != bool(plan.keys() - given_back):
         yield f"planned is {fields.get('planned')}, the plan is {plan}"
+    if given_back and fields["declined"] != "1":
+        yield f"declined is {fields['declined']}, the plan is {plan}"
 
 
 def _revisions(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
@@ -142,14 +187,13 @@ def _claims(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
         number, _, kind = item.partition(":")
         if kind == "resolve" and flow.hash("flow")["resolving"] != item:
             yield f"{item} is held and not the one that is resolved"
-        if kind not in ("execute", "revert"):
+        if kind not in _HELD_IN:
             continue
         name = flow.nodes[int(number)].atom
         owned[name] = worker
         atom = atoms[name]
-        state = "RUNNING" if kind == "execute" else "REVERTING"
         found = (atom.get("owner"), atom.get("token"), atom["state"])
-        if found != (worker, token, state):
+        if found not in [(worker, token, state) for state in _HELD_IN[kind]]:
             yield f"{item} is held by {worker} {token}, its atom says {found}"
     owners = {name: atom["owner"] for name, atom in atoms.items() if atom.get("owner")}
     if owners != owned:

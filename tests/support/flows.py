@@ -4,13 +4,14 @@ Structures are written as layers of names; every node of a layer leads to every
 node of the next one, and gates stand at both ends as TaskFlow's compiler puts
 them. `ScriptedFlow.graph` takes any other shape, node -> nodes after it. The
 first letter of a name tells the kind of its node: ``<`` and ``>`` are the
-beginning and the end of a flow, ``?`` is a retry, all others are tasks.
+beginning and the end of a flow, ``?`` is a retry, all others are tasks. Which of them
+have deciders that are asked first is told by `ScriptedFlow.ask`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redisflow.client import Client
@@ -28,6 +29,7 @@ _USUAL: Mapping[str, Argument] = {
     "never": 0,
     "resume": 1,
     "who": "somebody",
+    "again": "",
     "capacity": 1,
     "state": "",
     "intention": "",
@@ -41,6 +43,7 @@ _USUAL: Mapping[str, Argument] = {
     "dead": "",
     "max_attempts": 3,
     "joining": 0,
+    "whole": 0,
     "schema": 1,
     "book": "",
 }
@@ -68,7 +71,7 @@ class Item:
 
     @property
     def kind(self) -> str:
-        """What is to be done: execute, revert, resolve or finish."""
+        """What is to be done: execute, revert, retry, decide, resolve or finish."""
         return self.id.rpartition(":")[2]
 
     def __str__(self) -> str:
@@ -77,7 +80,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Handout:
-    """What work_take and work_complete answer."""
+    """What work_take, work_complete and work_decide answer."""
 
     before: int
     rev: int
@@ -106,16 +109,17 @@ class Node:
     priority: int
     after: tuple[int, ...]
     before: tuple[int, ...]
+    asks: bool = False
 
     @property
     def kind(self) -> str:
-        """The letter of its kind."""
-        return _KINDS.get(self.name[:1], "t")
+        """The letter of its kind, and whether deciders are asked."""
+        return _KINDS.get(self.name[:1], "t") + ("?" if self.asks else "")
 
     @property
     def atom(self) -> str:
         """The name of its atom, or ""."""
-        return "" if self.kind in "fe" else self.name
+        return "" if self.kind[0] in "fe" else self.name
 
 
 class ScriptedFlow(FlowView):
@@ -221,6 +225,11 @@ class ScriptedFlow(FlowView):
     def fan(self, *names: str, **priorities: int) -> ScriptedFlow:
         """Plan atoms that wait for nothing; the beginning's gate opens them."""
         return self.layers(names, **priorities)
+
+    def ask(self, *names: str) -> ScriptedFlow:
+        """Have deciders asked before these atoms."""
+        self.nodes = [replace(node, asks=node.name in names) for node in self.nodes]
+        return self
 
     @property
     def atoms(self) -> list[str]:
@@ -345,9 +354,43 @@ class ScriptedFlow(FlowView):
             payload=payload,
         )
 
-    def resolve(self, item: Item, worker: str = "w1") -> list[Any]:
-        """Apply that everything is reverted."""
-        return self.call("work_resolve", worker=worker, token=item.token, item=item.id)
+    def decide(self, item: Item, depth: str = "", worker: str = "w1") -> list[Any]:
+        """Apply what deciders have said: "" lets the atom run."""
+        return self.about(item, "work_decide", worker, depth=depth)
+
+    def decided(self, item: Item, depth: str = "", worker: str = "w1") -> list[Any]:
+        """Apply what deciders have said, once no plan is in progress."""
+        while (reply := self.decide(item, depth, worker))[0] == "PLANNED":
+            self.step(worker)
+        return reply
+
+    def retry(self, item: Item, worker: str = "w1") -> list[Any]:
+        """Put back what comes after a controller, or let the controller run."""
+        return self.about(item, "work_retry", worker)
+
+    def about(self, item: Item, name: str, worker: str, **args: Any) -> list[Any]:
+        """Run a script about the atom of an item that a worker holds."""
+        claim = {"worker": worker, "token": item.token, "item": item.id}
+        return self.on(item.name, name, **claim, **args)
+
+    def resolve(self, item: Item, worker: str = "w1", how: str = "") -> list[Any]:
+        """Apply what was decided about a failure.
+
+        Args:
+            item: the work item.
+            worker: who decided.
+            how: strategy and controller, such as "RETRY ?r"; everything is reverted
+                if it is left out.
+        """
+        strategy, _, controller = (how or "REVERT_ALL").partition(" ")
+        return self.call(
+            "work_resolve",
+            worker=worker,
+            token=item.token,
+            item=item.id,
+            strategy=strategy,
+            controller=uuid_of(controller) if controller else "",
+        )
 
     def finish(self, item: Item, worker: str = "w1", run: int = 1) -> list[Any]:
         """End the run."""
@@ -376,7 +419,8 @@ class ScriptedFlow(FlowView):
 
         Args:
             worker: who works.
-            outcomes: state of an item, by "execute a"; success if left out.
+            outcomes: state of an item, by "execute a"; success if left out. Of a
+                decide item it is the depth of a nay, of a resolve item as in `resolve`.
             capacity: how many items are taken at a time.
             run: the run that is worked on.
         """
@@ -389,9 +433,13 @@ class ScriptedFlow(FlowView):
             if not handout.items:
                 assert handout.next == "PLAN", f"stuck after {done}: {handout}"
                 self.step(worker)
-            for item in handout.items:
+            items = list(handout.items)
+            for item in items:
                 done += [] if item.kind == "finish" else [str(item)]
-                self.do(item, worker, (outcomes or {}).get(str(item)), run=run)
+                state = (outcomes or {}).get(str(item))
+                reply = self.do(item, worker, state, run=run)
+                if item.kind == "decide":
+                    items += self.handout(reply).items
 
     def do(
         self, item: Item, worker: str = "w1", state: str | None = None, run: int = 1
@@ -400,8 +448,15 @@ class ScriptedFlow(FlowView):
         if item.kind == "finish":
             return self.finish(item, worker, run)
         if item.kind == "resolve":
-            return self.resolve(item, worker)
-        state = state or ("SUCCESS" if item.kind == "execute" else "REVERTED")
+            while (reply := self.resolve(item, worker, state or ""))[0] == "PLANNED":
+                self.step(worker)
+            return reply
+        if item.kind == "decide":
+            return self.decided(item, state or "", worker)
+        if item.kind == "retry":
+            while self.retry(item, worker)[0] == "PLANNED":
+                self.step(worker)
+        state = state or ("REVERTED" if item.kind == "revert" else "SUCCESS")
         return self.try_complete(item, state, worker)
 
     def handout(self, reply: list[Any]) -> Handout:
@@ -431,6 +486,18 @@ def edit(
     for part in (sets, drops, results, forgets):
         words += [len(part), *part]
     return words
+
+
+def submitted(
+    flow: ScriptedFlow,
+    request: str,
+    rest: Sequence[Argument] = ("x", "1"),
+    **args: Any,
+) -> list[Any]:
+    """Submit a flow; what is left out is the same each time."""
+    usual = {"factory": "m:f", "args": "[]", "kwargs": "{}", "options": "{}"}
+    more = {**usual, "name": "inject", "rerun": 0, **args}
+    return flow.on("inject", "flow_submit", rest=rest, request=request, **more)
 
 
 def _text(value: Any) -> Any:

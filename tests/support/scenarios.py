@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redisflow
 from redisflow.config import parse_url
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.processes import LocalRun
@@ -252,6 +253,33 @@ def come_late(
         assert stage.notes_file.read_bytes() == text, "something ran again"
         assert stage.dump() == before, "something was written"
         assert flow.states == stage.flow.states
+
+
+def suspend_from_outside(stage: Stage) -> None:
+    """Suspend a flow from a process that runs none of it; other workers go on later."""
+    with stage.crew("mixed", takes_s=0.01) as crew:
+        for _ in range(3):
+            crew.start()
+        eventually(lambda: len(stage.notes) > MIXED_ATOMS // 4, 30)
+        make = FactoryCall(crew.factory, (), crew.kwargs).make_flow
+        engine = redisflow.load(make(), run_id=stage.run_id, url=stage.url)
+        with contextlib.closing(engine.storage.backend):
+            engine.compile()
+            engine.suspend()
+        for member in crew.members:
+            assert member.report()["outcome"] == "SUSPENDED", member.log
+        journal = [entry for _id, entry in stage.admin.xrange(stage.keys.events)]
+        to = [(bool(entry["atom"]), entry["to"]) for entry in journal]
+        after = to[to.index((False, "SUSPENDING")) :]
+        assert (True, "RUNNING") not in after, "a task was begun after the suspend"
+        assert (True, "RUNNING") in to[: -len(after)]
+        assert after[-1] == (False, "SUSPENDED")
+        for _ in range(2):
+            crew.start()
+        for member in crew.members[-2:]:
+            assert member.report()["outcome"] == "SUCCESS", member.log
+    flow = stage.assert_ended("SUCCESS", Counter())
+    assert set(flow.states.values()) == {"SUCCESS"}
 
 
 def pause(stage: Stage, *, wakes: str) -> None:

@@ -266,8 +266,8 @@ def _left_over(flow: Flow) -> Iterator[str]:
         row = flow.admin.hgetall(getattr(flow.keys, name))
         if list(row) != [_SENTINEL]:
             yield f"{name} holds {row}"
-    if walked := flow.admin.get(flow.keys.reached):
-        yield f"reached holds {walked!r}"
+    if (reached := flow.admin.get(flow.keys.reached)) != "":
+        yield f"reached is {reached!r}, not an empty string"
     yield from _fields_left(flow)
     for name, atom in flow.atoms.items():
         if atom["owner"]:

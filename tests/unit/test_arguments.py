@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 from taskflow import exceptions, states, task
-from taskflow.engines.action_engine import compiler
 from taskflow.patterns import graph_flow, linear_flow
 
 from redisflow.arguments import (
@@ -239,13 +238,13 @@ def test_settled_lookup_of_a_long_line_asks_one_atom():
     flow = linear_flow.Flow("f").add(*(Work(f"t{n}", provides="x") for n in range(50)))
     providers, read = declared(*(atom.name for atom in flow)), []
     search = Lookup(providers, {}, read.append, read.append)
-    search.arguments({"x": "x"}, scope=Scopes.of_flow(flow)("t40"), settled=True)
+    search.arguments({"x": "x"}, scope=Scopes(flow)("t40"), settled=True)
     assert read == ["t39", "t39"]
 
 
 def test_scope_follows_new_providers():
     """An atom declared after a first lookup is found by the next."""
-    scopes = Scopes.of_flow(linear_flow.Flow("f").add(Work("a"), Work("b"), Work("c")))
+    scopes = Scopes(linear_flow.Flow("f").add(Work("a"), Work("b"), Work("c")))
     providers = declared("a")
     search = lookup(providers, {"a": 1, "b": 2})
     assert search.find("x", scopes("c")) == (Provider("a", None), 1)
@@ -282,15 +281,14 @@ def test_unsupplied_names():
     assert unsupplied(mapping, None) == {"a": 0, "b": 1}
 
 
-def test_compilation_of_one_task():
+def test_scopes_of_one_task():
     """An atom without a flow sees nothing."""
-    alone = compiler.PatternCompiler(Work("alone")).compile()
-    assert Scopes.of_compilation(alone).order("alone", ["alone", "other"]) == []
+    assert Scopes(Work("alone")).order("alone", ["alone", "other"]) == []
 
 
 def test_names_unknown_to_the_flow():
     """A name that is no atom of the flow neither sees nor is seen."""
-    both = Scopes.of_flow(linear_flow.Flow("f").add(Work("a"), Work("b")))
+    both = Scopes(linear_flow.Flow("f").add(Work("a"), Work("b")))
     assert both.order("b", ["a", "z"]) == [["a"]]
     assert both.order("z", ["a"]) == []
     assert both("z") is None
@@ -304,7 +302,7 @@ def test_scopes_of_a_diamond_are_searched():
     for start, end in ((fork, left), (fork, right), (left, join), (right, join)):
         flow.link(start, end)
     flow.link(join, after)
-    seen = Scopes.of_flow(flow)
+    seen = Scopes(flow)
     assert [sorted(level) for level in seen.order("a", "flrj")] == [list("fjlr")]
     assert seen.order("a", "flrj") == seen.order("a", "jrlf")
     assert seen.order("l", "rf") == [["f"]]
@@ -318,7 +316,7 @@ def test_scopes_of_layers_are_searched_to_the_end():
     for layer, following in itertools.pairwise(layers):
         for start, end in itertools.product(layer, following):
             flow.link(start, end)
-    seen = Scopes.of_flow(flow)
+    seen = Scopes(flow)
     for names in itertools.product("abc", repeat=2):
         first, last = f"0{names[0]}", f"5{names[1]}"
         assert seen.order(last, [first]) == [[first]]
@@ -330,5 +328,4 @@ def test_an_attribute_named_flow_is_no_end_of_a_flow():
     first, last = Work("first"), Work("last")
     flow = linear_flow.Flow("f").add(first, last)
     first.flow = flow
-    compilation = compiler.PatternCompiler(flow).compile()
-    assert Scopes.of_compilation(compilation).order("last", ["first"]) == [["first"]]
+    assert Scopes(flow).order("last", ["first"]) == [["first"]]

@@ -115,17 +115,14 @@ def test_scopes_equal_the_walker(flow, data):
     """Levels and their order are those of TaskFlow's walker, for any candidates."""
     compilation, atoms = compiled(flow)
     everybody = [atom.name for atom in atoms]
-    from_flow = Scopes.of_flow(flow)
-    ours = Scopes.of_compilation(compilation)
-    assert set(ours.names()) == set(from_flow.names()) == set(everybody)
+    ours = Scopes(flow)
+    assert set(ours.names()) == set(everybody)
     few = set(data.draw(st.lists(st.sampled_from(everybody)))) if everybody else set()
     for atom in atoms:
         expected = walked(compilation, atom, everybody)
         assert ours.order(atom.name, everybody) == expected
-        assert from_flow.order(atom.name, everybody) == expected
         assert [list(level) for level in ours(atom.name)] == expected
         assert ours.order(atom.name, few) == walked(compilation, atom, few)
-        assert from_flow.order(atom.name, few) == walked(compilation, atom, few)
 
 
 @fuzz
@@ -139,7 +136,7 @@ def test_scopes_of_one_dense_graph(links):
         if start < end:
             flow.link(tasks[start], tasks[end])
     compilation, atoms = compiled(flow)
-    ours = Scopes.of_compilation(compilation)
+    ours = Scopes(flow)
     for atom in atoms:
         everybody = {other.name for other in atoms}
         expected = set(itertools.chain(*walked(compilation, atom, everybody)))
@@ -156,7 +153,7 @@ class Both:
         self.providers = Providers()
         self.transients = {}
         self.mine = {}
-        self.scopes = Scopes.of_flow(flow)
+        self.scopes = Scopes(flow)
 
         def read(name):
             return self.storage._get(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import functools
 import hashlib
 import importlib.util
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -162,9 +164,10 @@ def test_missing_include_is_an_error(folder):
     ("name", "args"),
     [
         ("flow_transition", {"to": "RUNNING"}),
-        ("flow_transition", {"to": "RUNNING", "who": "me", "more": 1}),
-        ("flow_transition", {"to": "RUNNING", "what": "me"}),
-        ("flow_transition", {"to": "RUNNING", "who": "me", "rest": ["x"]}),
+        ("flow_transition", {"to": "RUNNING", "forced": 0, "who": "me"}),
+        ("flow_transition", {"to": "RUNNING", "forced": 0, "who": "me", "more": 1}),
+        ("flow_transition", {"to": "RUNNING", "forced": 0, "what": "me"}),
+        ("flow_transition", {"to": "RUNNING", "forced": 0, "who": "me", "rest": ["x"]}),
     ],
 )
 def test_call_with_other_arguments_is_refused_before_it_is_sent(name, args):
@@ -172,7 +175,9 @@ def test_call_with_other_arguments_is_refused_before_it_is_sent(name, args):
     with Client(parse_url("redis://127.0.0.1:1/0")) as client:
         bound = FlowScripts(client, FlowKeys("ns", "F"))
 
-        with pytest.raises(TypeError, match=r"flow_transition takes \(to, who\)"):
+        with pytest.raises(
+            TypeError, match=r"flow_transition takes \(to, forced, who, again\)"
+        ):
             bound.call(name, **args)
 
 
@@ -220,7 +225,7 @@ def test_types_of_the_header_are_known_ones(name):
     assert header is not None
     keys, args, _ = headers._read_header(name, header[1])
 
-    assert {kind for _, kind in keys} <= {"hash", "zset", "stream"}
+    assert {kind for _, kind in keys} <= {"hash", "zset", "stream", "string"}
     assert {kind for _, kind in args} <= {"str", "int", "bytes"}
 
 
@@ -252,39 +257,105 @@ def test_reads_are_marked_and_writes_are_not():
         assert marked != bool(writing.search(script.source)), script.name
 
 
-class Calls(ast.NodeVisitor):
-    """Collects calls of scripts by their literal name."""
+@dataclasses.dataclass(frozen=True)
+class Helper:
+    """A method of the package that calls the script whose name it is given.
 
-    def __init__(self) -> None:
-        self.found: list[tuple[str, ast.Call]] = []
+    Attributes:
+        path: its file.
+        place: where in a call of it the script's name stands.
+        adds: the names of the arguments that it brings itself.
+    """
 
-    def visit_Call(self, node: ast.Call) -> None:
-        """Keep a call whose first argument names a script."""
-        function = node.func
-        name = function.attr if isinstance(function, ast.Attribute) else None
-        if name in ("call", "_call") and node.args:
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                self.found.append((first.value, node))
-        self.generic_visit(node)
+    path: Path
+    place: int
+    adds: frozenset[str]
 
 
-def calls_in_package() -> Iterator[tuple[str, ast.Call]]:
-    """Yield where and how the package calls scripts."""
-    for path in sorted((ROOT / "redisflow").rglob("*.py")):
-        visitor = Calls()
-        visitor.visit(ast.parse(path.read_text(encoding="utf-8")))
-        for name, node in visitor.found:
-            yield f"{path.relative_to(ROOT)}:{node.lineno} {name}", node
+@functools.cache
+def package() -> Mapping[Path, ast.Module]:
+    """Read the package: file -> its syntax tree."""
+    return {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "redisflow").rglob("*.py"))
+    }
+
+
+def name_of(call: ast.Call) -> str:
+    """Return the last part of the name of what is called."""
+    function = call.func
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def helper_in(path: Path, function: ast.FunctionDef) -> Helper | None:
+    """Look whether a method passes a script's name on to ``call``."""
+    params = [param.arg for param in (*function.args.posonlyargs, *function.args.args)]
+    params = [name for name in params if name != "self"]
+    passed_on = {*params, *(param.arg for param in function.args.kwonlyargs)}
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Call) or name_of(node) not in ("call", "_call"):
+            continue
+        script = node.args[0] if node.args else None
+        if any(isinstance(word, ast.Constant) for word in node.args):
+            continue  # it names the script itself
+        if isinstance(script, ast.Name) and script.id in params:
+            adds = {
+                keyword.arg
+                for keyword in node.keywords
+                if not isinstance(keyword.value, ast.Name)
+                or keyword.value.id not in passed_on
+            }
+            adds.discard(None)  # **args: what its own caller names
+            return Helper(path, params.index(script.id), frozenset(map(str, adds)))
+    return None
+
+
+@functools.cache
+def helpers() -> Mapping[str, list[Helper]]:
+    """Find by name the methods that call the script whose name they are given."""
+    found: dict[str, list[Helper]] = {}
+    for path, tree in package().items():
+        for node in ast.walk(tree):
+            helper = isinstance(node, ast.FunctionDef) and helper_in(path, node)
+            if isinstance(node, ast.FunctionDef) and helper:
+                found.setdefault(node.name, []).append(helper)
+    return found
+
+
+def script_called(path: Path, call: ast.Call) -> tuple[str, frozenset[str]] | None:
+    """Tell which script is named in a call, and the arguments that a helper adds."""
+    near = [Helper(path, 0, frozenset())] if name_of(call) == "call" else []
+    if not near:
+        known = helpers().get(name_of(call), [])
+        near = [helper for helper in known if helper.path == path]
+        near = near or [each for each in known if each.path.parent == path.parent]
+    for helper in near:
+        word = call.args[helper.place] if helper.place < len(call.args) else None
+        if isinstance(word, ast.Constant) and isinstance(word.value, str):
+            return word.value, helper.adds
+    return None
+
+
+def calls_in_package() -> Iterator[tuple[str, ast.Call, frozenset[str]]]:
+    """Yield where and how the package calls scripts by their literal names."""
+    for path, tree in package().items():
+        for node in ast.walk(tree):
+            found = isinstance(node, ast.Call) and script_called(path, node)
+            if found:
+                name, adds = found
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {name}", node, adds
 
 
 @pytest.mark.parametrize(
-    ("where", "node"), [pytest.param(*call, id=call[0]) for call in calls_in_package()]
+    ("where", "node", "adds"),
+    [pytest.param(*call, id=call[0]) for call in calls_in_package()],
 )
-def test_package_calls_scripts_by_their_headers(where, node):
+def test_package_calls_scripts_by_their_headers(where, node, adds):
     """Exactly the header's arguments; rest and of only where the script has them."""
     script = catalogue()[where.split()[1]]
-    named = [keyword.arg for keyword in node.keywords]
+    named = [*(keyword.arg for keyword in node.keywords), *adds]
     has_records = any(name in ("atom", "result") for name, _ in script.keys)
 
     assert None not in named, "** hides what is passed"
@@ -296,7 +367,7 @@ def test_package_calls_scripts_by_their_headers(where, node):
 
 def test_every_script_is_called():
     """No script is left that nothing uses."""
-    called = {where.split()[1] for where, _ in calls_in_package()}
+    called = {where.split()[1] for where, _node, _adds in calls_in_package()}
 
     assert called == set(catalogue())
 

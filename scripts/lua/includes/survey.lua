@@ -6,7 +6,8 @@
 --- @include "waiting_for"
 -- survey(flow, plan, worker, capacity, opened, released) -> offer: what this worker may
 -- take. Only reads; grant writes. opened: items that the same script makes ready; released:
--- how many it gives back. next tells the worker what to do when it gets no items.
+-- how many it gives back. next tells the worker what to do when it gets no items. stuck: an
+-- item that this worker has declined, and there is nothing else.
 local SURVEY_LIMIT = 200
 
 local function still_wanted(item, node, what, atom)
@@ -16,6 +17,12 @@ local function still_wanted(item, node, what, atom)
   local backward = what == 'revert' or what == 'retry'
   return waiting_for(atom, backward, node) == item
     and not read('HGET', keys.missing, node.number .. (backward and ':revert' or ''))
+end
+
+-- Whether this worker has given the item back for want of a value.
+local function has_declined(worker, item)
+  local workers = read('HGET', keys.plan, 'declined:' .. item)
+  return workers and string.find(' ' .. workers, ' ' .. worker .. ' ', 1, true)
 end
 
 -- How many items are claimed besides those that this worker gives back now.
@@ -40,8 +47,13 @@ local function survey(flow, plan, worker, capacity, opened, released)
     return offer
   end
   local candidates, fresh = {}, {}
-  for i, entry in ipairs(opened) do
-    candidates[i], fresh[entry.item] = entry, entry
+  for _, entry in ipairs(opened) do
+    fresh[entry.item] = entry
+    if flow.declined and has_declined(worker, entry.item) then
+      offer.declined = entry.item
+    else
+      candidates[#candidates + 1] = entry
+    end
   end
   local limit = math.min(math.max(capacity, 1), SURVEY_LIMIT)
   local seen = offer.waiting > 0 and 0 or SURVEY_LIMIT
@@ -57,11 +69,13 @@ local function survey(flow, plan, worker, capacity, opened, released)
         local number, what = string.match(rows[i], '^0*(%d+):(%a+)$')
         local node = read_node(number)
         local atom = read_atom(node.uuid)
-        if still_wanted(rows[i], node, what, atom) then
+        if not still_wanted(rows[i], node, what, atom) then
+          offer.drops[#offer.drops + 1] = rows[i]
+        elseif flow.declined and has_declined(worker, rows[i]) then
+          offer.declined = rows[i]
+        else
           candidates[#candidates + 1] =
             {item = rows[i], score = tonumber(rows[i + 1]), atom = atom, stored = true}
-        else
-          offer.drops[#offer.drops + 1] = rows[i]
         end
       end
     end
@@ -77,6 +91,9 @@ local function survey(flow, plan, worker, capacity, opened, released)
   offer.resolve = first and string.sub(first.item, -7) == 'resolve'
   offer.finish = not plan.busy and not offer.resolve and (not first or not runs)
     and still_held(worker, released) == 0
+  -- What is left is not for this worker; work_take looks whether it is for anybody.
+  offer.stuck = offer.finish and runs and offer.declined
+  if offer.stuck then offer.finish = false end
   offer.open = not plan.busy and not offer.resolve and runs
   if offer.finish and capacity == 0 then offer.next = 'FINISH' end
   if plan.busy then

@@ -1,0 +1,127 @@
+"""``redisflow worker``: serve flows that were submitted."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from redisflow.cli.interrupts import Interrupts, Killed
+from redisflow.cli.options import Url
+from redisflow.cli.problems import line_of, traceback_of
+from redisflow.cli.terminal import debugging, say
+from redisflow.engine.allowing import Allowed
+from redisflow.engine.serving import Serving
+from redisflow.persistence import RedisBackend
+
+EPILOG = """\
+[bold]Examples[/bold]
+
+redisflow worker --allow shop.flows
+
+redisflow worker --allow shop.flows --allow /srv/nightly.py --concurrency 16
+
+redisflow worker --allow shop.flows --once
+
+Any number of workers, on any number of hosts, serve the same flows. The first Ctrl-C or
+SIGTERM drains the worker: it takes no more, finishes what it is at, and leaves. The
+second ends it at once; others take its work over when its leases are over.
+
+[bold]Exit status[/bold]: 0 drained, or nothing left to do; 2 usage; 4 server; 128 and
+the signal's number if it was ended at once.
+"""
+
+_ALLOW = (
+    "A module of flow factories, with its submodules, or a .py file. Nothing else is \
+imported, and any function that they define can be called. Repeatable."
+)
+
+
+def worker(
+    *,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE", help=_ALLOW, show_default=False, rich_help_panel="Flows"
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int,
+        typer.Option(
+            "--concurrency",
+            "-c",
+            metavar="N",
+            help="Flows that it takes part in at a time, with one task of each.",
+            rich_help_panel="Flows",
+        ),
+    ] = 4,
+    lease_s: Annotated[
+        float | None,
+        typer.Option(
+            "--lease",
+            metavar="SECONDS",
+            help="A worker that is not heard of for so long is dead. Without it: what"
+            " the flow was submitted with, or 15.",
+            show_default=False,
+            rich_help_panel="Flows",
+        ),
+    ] = None,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once",
+            "--burst",
+            help="End when nothing is submitted that it could serve.",
+            rich_help_panel="Flows",
+        ),
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Serve submitted flows, as many at a time as --concurrency says.
+
+    Flows are imported from the modules and files given with --allow, and from nowhere
+    else; a flow of another module is left alone.
+    """
+    allowed = Allowed(allow or ())
+    with (
+        contextlib.closing(RedisBackend.from_url(url)) as backend,
+        contextlib.redirect_stdout(sys.stderr),  # what tasks print
+    ):
+        serving = Serving(
+            backend,
+            allowed,
+            tell=_tell,
+            flows=concurrency,
+            lease_s=lease_s,
+            burst=once,
+        )
+        say(
+            f"worker {serving.id} serves {', '.join(allowed.entries)}:"
+            f" {concurrency} flow{'' if concurrency == 1 else 's'} at a time"
+        )
+        interrupts = Interrupts(serving.drain)
+        try:
+            with interrupts:
+                serving.serve()
+        except Killed:
+            _end_at_once(interrupts.received)
+    if interrupts.received:
+        say(f"{interrupts.received}: drained")
+
+
+def _tell(run_id: str, words: str, error: BaseException | None) -> None:
+    about = f"run {run_id}: " if run_id else ""
+    say(f"{about}{words}{': ' + line_of(error) if error is not None else ''}")
+    if error is not None and debugging():
+        sys.stderr.write(traceback_of(error))
+
+
+def _end_at_once(name: str | None) -> None:
+    """End without waiting for threads that run tasks."""
+    say("ended at once: others take over what was held when its leases are over")
+    sys.stderr.flush()
+    os._exit(128 + (signal.Signals[name] if name else signal.SIGTERM))

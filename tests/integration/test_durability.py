@@ -1,0 +1,168 @@
+"""durability="replicated": what was acknowledged is on replicas, too."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+
+import pytest
+import redis
+from taskflow import states, task
+from taskflow.patterns import linear_flow
+
+import redisflow
+from redisflow.errors import ConfigError, Unavailable
+from tests.support.eventually import eventually
+from tests.support.servers import KINDS, absent, executable
+
+
+class Server:
+    """A server of our own, a primary or a replica."""
+
+    def __init__(self, program, folder, replica_of=None):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        words += ["--repl-diskless-sync-delay", "0"]
+        if replica_of is not None:
+            words += ["--replicaof", f"127.0.0.1 {replica_of}"]
+        self.process = subprocess.Popen(
+            [program, *words], cwd=folder, stdout=subprocess.DEVNULL
+        )
+        self.client = redis.Redis(port=self.port, decode_responses=True)
+        eventually(self._answers, 30)
+
+    def _answers(self):
+        with contextlib.suppress(redis.ConnectionError):
+            return self.client.ping()
+        return False
+
+    def close(self):
+        """End it."""
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(params=KINDS)
+def servers(request, tmp_path):
+    """Start a primary with one replica that follows it."""
+    program = executable(request.param)
+    if program is None:
+        absent(f"{request.param}-server")
+    with contextlib.ExitStack() as stack:
+        primary = Server(program, tmp_path)
+        stack.callback(primary.close)
+        replica = Server(program, tmp_path, replica_of=primary.port)
+        stack.callback(replica.close)
+        eventually(lambda: _online(primary.client) == 1, 30)
+        yield primary, replica
+
+
+def _online(client):
+    found = client.info("replication")
+    return sum(
+        name.startswith("slave") and value["state"] == "online"
+        for name, value in found.items()
+        if isinstance(value, dict)
+    )
+
+
+@pytest.fixture
+def load(servers):
+    """Load an engine whose claims and results are to be replicated."""
+    with contextlib.ExitStack() as stack:
+
+        def load(*tasks, **options):
+            flow = linear_flow.Flow("f").add(*tasks)
+            url = f"redis://127.0.0.1:{servers[0].port}/0?deadline_s=1"
+            options = {"durability": "replicated", **options}
+            engine = redisflow.load(flow, run_id="nightly", url=url, **options)
+            stack.callback(engine.storage.backend.close)
+            return engine
+
+        yield load
+
+
+def nothing():
+    """Do nothing."""
+
+
+def note(name, call=nothing):
+    """Make a task that calls something."""
+    return task.FunctorTask(call, name=name)
+
+
+def test_each_claim_and_result_is_confirmed(servers, load):
+    """The replica has what a task's predecessor has done before the task begins."""
+    primary, replica = servers
+    seen = []
+
+    def look():
+        key = engine.storage.backend.keys.of_flow(engine.storage.flow_uuid)
+        uuid = engine.storage.mirror.atom("a").uuid
+        seen.append(replica.client.hget(key.atom(uuid), "state"))
+
+    engine = load(note("a"), note("b", look))
+    engine.run()
+
+    assert seen == [states.SUCCESS]
+    assert primary.client.info("commandstats")["cmdstat_wait"]["calls"] >= 3
+
+
+def test_too_few_replicas_leave_it_unknown(servers, load):
+    """A result that no replica confirms may be there or not: run() says so."""
+    primary, replica = servers
+
+    def freeze():
+        replica.process.send_signal(signal.SIGSTOP)
+
+    engine = load(note("a", freeze), note("b"))
+    try:
+        with pytest.raises(Unavailable, match="0 of 1 replicas") as raised:
+            engine.run()
+    finally:
+        replica.process.send_signal(signal.SIGCONT)
+
+    assert raised.value.outcome == "unknown"
+    # It was recorded once, however often it was sent.
+    stream = engine.storage.backend.keys.of_flow(engine.storage.flow_uuid).events
+    ended = [e for _id, e in primary.client.xrange(stream) if e["to"] == "SUCCESS"]
+    assert len(ended) == 1
+    later = load(note("a"), note("b"))
+    later.run()
+    assert later.storage.get_flow_state() == states.SUCCESS
+
+
+def test_without_any_replica_nothing_counts_as_done(servers, load):
+    """One has to confirm at least, also where none is connected any more."""
+    primary, replica = servers
+    replica.client.replicaof("NO", "ONE")
+    eventually(lambda: _online(primary.client) == 0, 30)
+
+    engine = load(note("a"))
+    with pytest.raises(Unavailable, match="0 of 1 replicas"):
+        engine.run()
+
+
+def test_the_number_asked_for_has_to_confirm(load):
+    """With two asked for, one is too few."""
+    engine = load(note("a"), replicas=2)
+    with pytest.raises(Unavailable, match="1 of 2 replicas"):
+        engine.run()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"durability": "replicated", "replicas": 0}, "at least 1"),
+        ({"replicas": 1}, "goes with"),
+        ({"durability": "hope"}, "server or replicated"),
+    ],
+)
+def test_options_that_cannot_be_used(load, options, message):
+    """They are refused before anything is written."""
+    with pytest.raises(ConfigError, match=message):
+        load(note("a"), **{"durability": "server", **options})

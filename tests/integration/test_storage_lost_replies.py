@@ -1,0 +1,145 @@
+"""Compare and set when replies are lost: whoever moved a state is told so."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from taskflow import states
+from taskflow.persistence import models
+
+from redisflow import RedisBackend, Storage
+from redisflow.errors import InvalidState
+from redisflow.scripts import catalogue
+from tests.support.proxy import Proxy
+
+MODES = ["drop_reply", "half_reply", "drop_request"]
+ATOM, FLOW = "atom_transition", "flow_transition"
+
+
+class Meddling(Proxy):
+    """Loses a reply, and lets others do something before the request comes again."""
+
+    meddle = None
+
+    def fate(self, request):
+        """Spoil a request, or let it through late."""
+        fate = super().fate(request)
+        if fate is None and self.hits and self.meddle is not None:
+            meddle, self.meddle = self.meddle, None
+            meddle()
+        return fate
+
+
+@pytest.fixture
+def proxy(server):
+    """Stand between one of the storages and the server."""
+    with Meddling(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def one(proxy, namespace, storage):
+    """Open a storage on the flow through the proxy; it has used the scripts before."""
+    url = f"redis://127.0.0.1:{proxy.port}/0?namespace={namespace}"
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        one = Storage(models.FlowDetail("f", storage.flow_uuid), backend)
+        one.transition_atom_state("a", states.PENDING)
+        one.change_flow_state(states.PENDING)
+        yield one
+
+
+def lose(proxy, mode, script, times=1):
+    """Lose the next replies, or requests, of a script."""
+    proxy.arm(mode, match=catalogue()[script].sha.encode(), times=times)
+
+
+@pytest.fixture
+def moves(admin, storage):
+    """Count the entries of the journal that are about a change to a state."""
+    key = storage.backend.keys.of_flow(storage.flow_uuid).events
+
+    def count(to):
+        return [entry["to"] for _, entry in admin.xrange(key)].count(to)
+
+    return count
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("times", [1, 3])
+def test_who_moved_it_is_told_so(one, moves, proxy, mode, times):
+    """True, and the state before: as if no reply had been lost; and it moved once."""
+    lose(proxy, mode, ATOM, times)
+    answer = one.transition_atom_state("a", states.RUNNING, expected=states.PENDING)
+    assert (answer, proxy.hits) == ((True, states.PENDING), times)
+    assert one.get_atom_state("a") == states.RUNNING
+    lose(proxy, mode, FLOW, times)
+    assert one.change_flow_state(states.RUNNING) == (True, states.PENDING)
+    assert (one.get_flow_state(), proxy.hits) == (states.RUNNING, 2 * times)
+    assert moves(states.RUNNING) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_was_too_late_is_told_so(one, storage, proxy, mode):
+    """False: the change is in the journal, but it is somebody else's."""
+    storage.transition_atom_state("a", states.RUNNING)
+    storage.change_flow_state(states.RUNNING)
+    lose(proxy, mode, ATOM)
+    assert one.transition_atom_state("a", states.RUNNING) == (False, states.RUNNING)
+    lose(proxy, mode, FLOW)
+    assert one.change_flow_state(states.RUNNING) == (False, states.RUNNING)
+    assert proxy.hits == 2
+
+
+def test_an_earlier_move_of_ones_own_is_not_this_one(one, storage, proxy):
+    """False: what this thread did before its last call is no answer to it."""
+    one.transition_atom_state("a", states.RUNNING)
+    storage.transition_atom_state("a", states.SUCCESS)
+    storage.set_atom_state("a", states.RUNNING)
+    lose(proxy, "drop_reply", ATOM)
+    assert one.transition_atom_state("a", states.RUNNING) == (False, states.RUNNING)
+    assert proxy.hits == 1
+
+
+def test_others_go_on_before_it_is_sent_again(one, storage, proxy):
+    """True: that the state is another one by now was its own doing first."""
+
+    def go_on():
+        for number in range(250):  # more than a page of the journal
+            storage.set_atom_intention("a", (states.RETRY, states.EXECUTE)[number % 2])
+        storage.transition_atom_state("a", states.SUCCESS)
+        storage.change_flow_state(states.SUSPENDING)
+
+    proxy.meddle = go_on
+    one.change_flow_state(states.RUNNING)
+    lose(proxy, "drop_reply", ATOM)
+    assert one.transition_atom_state("a", states.RUNNING) == (True, states.PENDING)
+    assert (proxy.hits, proxy.meddle) == (1, None)
+    assert one.get_atom_state("a") == states.SUCCESS
+
+
+def test_what_others_have_moved_back_is_not_moved_again(one, storage, moves, proxy):
+    """True, and it stays where they have put it: one call moves it once."""
+
+    def move_back():
+        storage.transition_atom_state("a", states.PENDING)
+
+    proxy.meddle = move_back
+    lose(proxy, "drop_reply", ATOM)
+    answer = one.transition_atom_state("a", states.IGNORE, expected=states.PENDING)
+    assert answer == (True, states.PENDING)
+    assert (proxy.hits, proxy.meddle) == (1, None)
+    assert one.get_atom_state("a") == states.PENDING
+    assert moves(states.IGNORE) == 1
+
+
+def test_a_refusal_in_doubt_stays_a_refusal(one, storage, proxy):
+    """InvalidState where no sending has moved anything."""
+    lose(proxy, "drop_reply", ATOM)
+    with pytest.raises(InvalidState, match="from PENDING to REVERTED"):
+        one.transition_atom_state("a", states.REVERTED)
+    lose(proxy, "drop_reply", FLOW)
+    with pytest.raises(InvalidState, match="not allowed"):
+        one.change_flow_state(states.SUCCESS)
+    assert proxy.hits == 2
+    assert storage.get_atom_state("a") == states.PENDING
