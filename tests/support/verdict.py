@@ -214,7 +214,7 @@ class Flow:
             self.jumps.append(f"{name} is still held: {claimed}")
 
     def _about_claims(self, name: str) -> Iterator[Entry]:
-        """Leave out resets, and what is about an atom that nobody executes or reverts."""
+        """Leave out resets, and what is about an atom that nobody runs or reverts."""
         intention = ""
         for entry in self._entries[name]:
             told = entry.new == entry.old and (
