@@ -10,6 +10,7 @@ All of it takes time in proportion to nodes plus links (and a sort of them).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -186,13 +187,10 @@ def compile_flow(item: flow.Flow | task.Task, options: Mapping[str, bool]) -> St
 
 
 def _check(graph: Graph) -> None:
-    seen: set[str] = set()
-    for at in graph.atoms():
-        name = graph.items[at].name
-        if name in seen:
-            of = graph.items[0].name
-            raise Duplicate(f"two atoms of flow {of!r} are named {name!r}")
-        seen.add(name)
+    names = Counter(graph.items[at].name for at in graph.atoms())
+    if twice := sorted(name for name, count in names.items() if count > 1):
+        of = graph.items[0].name
+        raise Duplicate(f"Atoms with duplicate names found: {twice} in flow {of!r}")
 
 
 def _deciders(graph: Graph) -> Mapping[int, Sequence[LinkDecider]]:

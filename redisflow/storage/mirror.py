@@ -42,6 +42,9 @@ _PAGE = 1000
 _INJECTED = "value:"
 _RAISED = "_redisflow_raised"
 
+#: What details show beside the state, and what is not transferred until it is needed.
+_SHOWN = ("results", "revert_results", "failure", "revert_failure")
+
 
 class Mirror:
     """One process's copy of a flow.
@@ -275,12 +278,7 @@ class Mirror:
             return
         if fresh.type == "retry" and not fresh.entries:
             fresh.payloads["results"] = []  # no need to ask
-        # Users hold TaskFlow's detail objects: those stay the same objects.
-        detail = self.flow_detail.find(fresh.uuid)
-        if type(detail) is type(fresh.detail):
-            fresh.detail = detail.update(fresh.detail)
-        if fresh.type == "retry":
-            fresh.detail.results = fresh.payloads.get("results", [])
+        self._take_detail(fresh, first=known is None)
         if known is not None and known.uuid == fresh.uuid:
             # So do the records: a worker holds one while its task runs.
             for item in dataclasses.fields(fresh):
@@ -289,3 +287,19 @@ class Mirror:
         self.add(fresh)
         if fresh.name == INJECTOR:
             self.injected()
+
+    def _take_detail(self, fresh: AtomRecord, *, first: bool) -> None:
+        """Show an atom in the detail object that users hold: it stays the same one."""
+        detail = self.flow_detail.find(fresh.uuid)
+        shown: dict[str, Any] = {}
+        if type(detail) is type(fresh.detail):
+            if first and detail.state == fresh.detail.state:
+                shown = {name: getattr(detail, name) for name in _SHOWN}
+            fresh.detail = detail.update(fresh.detail)
+        if fresh.type == "retry":
+            fresh.detail.results = fresh.payloads.get("results", [])
+        for name, value in shown.items():
+            # A detail that came with results goes on to show them; nobody here reads
+            # them there.
+            if not getattr(fresh.detail, name) and name not in fresh.payloads:
+                setattr(fresh.detail, name, value)

@@ -161,6 +161,21 @@ def test_the_flow_detail_is_updated_in_place(storage, other, detail):
     assert (before.state, before.results) == (states.SUCCESS, [1, 2])
 
 
+def test_a_loaded_detail_keeps_its_results(storage, backend, detail):
+    """A detail that came with results shows them on, whatever is read of the states."""
+    storage.ensure_atoms([Noop("a")])
+    storage.save("a", "done")
+    (book,) = backend.get_connection().get_logbooks()
+    loaded = book.find(detail.uuid)
+    again = Storage(loaded, backend)
+
+    assert again.get_atom_state("a") == states.SUCCESS
+    assert [atom.results for atom in loaded] == ["done"]
+    storage.save("a", "done anew")
+    assert again.get("a") == "done anew"
+    assert [atom.results for atom in loaded] == ["done anew"]
+
+
 UNKNOWN = {
     "get_atom_state": lambda s: s.get_atom_state("?"),
     "get_atoms_states": lambda s: s.get_atoms_states(["a", "?"]),

@@ -64,20 +64,41 @@ class Order:
         return Path(self.folder, f"{self.name}.{suffix}")
 
 
+class _Drains:
+    """Drains an engine at SIGTERM, also one that came before the engine was there."""
+
+    def __init__(self) -> None:
+        self._engine: redisflow.SharedEngine | None = None
+        self._told = False
+        signal.signal(signal.SIGTERM, self._hear)
+
+    def meet(self, engine: redisflow.SharedEngine) -> None:
+        """Know the engine from now on."""
+        self._engine = engine
+        if self._told:
+            engine.drain()
+
+    def _hear(self, *_about: object) -> None:
+        self._told = True
+        if self._engine is not None:
+            self._engine.drain()
+
+
 def _work(order: Order) -> None:
     """Be a worker: load, wait for the gate, run, and report."""
     log = os.open(order.file("log"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, force=True)
-    if order.failpoint is not None:
-        arm(order.failpoint)
+    drains = _Drains()
+    calls = arm(order.failpoint) if order.failpoint is not None else int
     engine = redisflow.load(
         FactoryCall(order.factory, (), order.kwargs).make_flow(),
         run_id=order.run_id,
         url=order.url,
         **order.options,
     )
+    drains.meet(engine)
     if order.gate is not None:
         order.file("loaded").touch()
         eventually(Path(order.gate).exists, _GATE_S)
@@ -96,6 +117,7 @@ def _work(order: Order) -> None:
         "outcome": engine.outcome(),
         "error": error,
         "statistics": engine.statistics,
+        "calls": calls(),
     }
     order.file("report").write_text(json.dumps(report), encoding="utf-8")
 
@@ -134,6 +156,12 @@ class Member:
         """What it wrote to standard output and standard error."""
         file = self.order.file("log")
         return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has been stopped by a signal."""
+        status = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8")
+        return status.rpartition(")")[2].split()[0] == "T"
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

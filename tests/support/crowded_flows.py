@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.flow_crew import Job
-from tests.support.random_flows import Branch, Control, Link, Plan, Shape
+from tests.support.random_flows import Branch, Control, Link, Plan, Shape, digest
 
 _BRANCHES = 6
 _WORKERS = 5
@@ -81,6 +81,38 @@ def retries() -> Job:
         children.append(Branch("linear", f"f{number}", (a, b), (), control.name))
     tree = Branch("unordered", "retries", tuple(children), (), "outer")
     return _job(tree, plans, controls)
+
+
+def turns() -> Shape:
+    """Make a flow that tries a part again, leaves a task out, and is then reverted."""
+    control = Control("again", "times", 2, False, False, False)
+    flaky = _task("flaky", requires=("again.v",), fails=80)
+    first, second = (digest("flaky", [value]) % 100 for value in (1, 2))
+    assert first < flaky.fails <= second
+    tree = Branch(
+        "linear",
+        "turns",
+        (
+            "first",
+            Branch("linear", "tried", ("before", "flaky"), (), "again"),
+            Branch(
+                "graph",
+                "chosen",
+                ("choice", "no", "yes"),
+                (Link(0, 1, 100, "NEIGHBORS"), Link(0, 2, 0, "ALL")),
+            ),
+            "last",
+        ),
+        (),
+    )
+    names = ("first", "before", "choice", "no", "yes")
+    plans = [flaky, _task("last", fails=100), *map(_task, names)]
+    return _job(tree, plans, [control]).shape
+
+
+def make_turns() -> Any:
+    """Make that flow, in a process of its own."""
+    return turns().make([])
 
 
 #: All of them, by name.

@@ -281,6 +281,11 @@ class Replay:
         if entry.new == states.RETRYING and entry.intention == states.EXECUTE:
             self._no_other_change()
             self._change(lambda: self._runtime.retry_subflow(atom))
+        elif entry.new == states.RETRYING and entry.intention == states.RETRY:
+            # Whoever tried again has died, and a new run does it from the beginning.
+            self._change(
+                lambda: self._storage.set_atom_intention(atom.name, states.RETRY)
+            )
         else:
             while not self._due and self._failed:
                 self._resolve()

@@ -214,10 +214,12 @@ class Flow:
             self.jumps.append(f"{name} is still held: {claimed}")
 
     def _about_claims(self, name: str) -> Iterator[Entry]:
-        """Leave out changes of intention, resets, and what deciders have said."""
+        """Leave out resets, and what is about an atom that nobody runs or reverts."""
         intention = ""
         for entry in self._entries[name]:
-            told = entry.new == entry.old and entry.intention != intention
+            told = entry.new == entry.old and (
+                entry.intention != intention or entry.new not in _CLAIMED
+            )
             intention = entry.intention
             if entry.worker and entry.new not in ("PENDING", "IGNORE") and not told:
                 yield entry
