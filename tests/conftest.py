@@ -6,6 +6,7 @@ import random
 import re
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Each worker of pytest-xdist is given the options as they are then.
     """
+    # A shell that starts the tests in the background has Ctrl-C ignored, in all programs
+    # that they start, too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
     if not config.option.redis_datadir:

@@ -50,6 +50,9 @@ SUITES = [
     test_arguments_passing.ArgumentsPassingTest,
 ]
 
+#: Tests that sleep for most of their time.
+SLOW = ["test_restart_reverted_unordered_flows_with_retries"]
+
 #: Suites that TaskFlow itself runs with its parallel engines only: their tasks wait for
 #: each other.
 PARALLEL_ONLY = [test_retries.RetryParallelExecutionTest]
@@ -65,7 +68,8 @@ def _cases():
                 if executor == "serial" and suite in PARALLEL_ONLY:
                     continue
                 case = f"{suite.__name__}-{name}-{executor}"
-                yield pytest.param(suite, name, executor, id=case)
+                marks = [pytest.mark.slow] if name in SLOW else []
+                yield pytest.param(suite, name, executor, id=case, marks=marks)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -467,7 +467,7 @@ USAGE = [
     (("run", "flows.py:leaves"), "raised SystemExit: 0"),
     ((*RUN, "--arg", "colour=red"), "unexpected keyword argument 'colour'"),
     (("run", "flows.py"), "argument 'x' of atom 'add': give it with --store x=VALUE"),
-    (("run", "flows.py:twins"), "named '?a"),
+    (("run", "flows.py:twins"), r"duplicate names found: \['a'"),
     ((*RUN, "--arg", "x"), "--arg 'x': write it as NAME=VALUE"),
     ((*RUN, "--store", "x=2"), "--store 'x' is given twice"),
     (("run", "flows.py", "--store", f"x={'[' * 300}{']' * 300}"), "--store 'x': "),

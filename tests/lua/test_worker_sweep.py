@@ -168,3 +168,23 @@ def test_resolve_that_was_taken_comes_again_before_anything_else(flow):
 
     assert flow.hash("flow")["resolving"] == ""
     assert flow.take("w2", capacity=5).what == ["resolve a"]
+
+
+def test_failures_are_resolved_in_their_order_also_after_a_death(flow):
+    """The failure that a dead worker was at came first, and comes first again."""
+    flow.fan("a", "b", "c").start("w1")
+    flow.start("w2")
+    first, second, third = flow.take("w2", capacity=3).items
+    for item in (second, first, third):
+        flow.complete(item, "FAILURE", worker="w2")
+    for worker in ("w1", "w3"):
+        if worker == "w3":
+            flow.start("w3")
+        assert flow.take(worker).what == ["resolve b"]
+        flow.sweep(dead=worker)
+
+    for name in "bac":
+        item = flow.take("w2").item
+        assert str(item) == f"resolve {name}"
+        flow.resolve(item, "w2")
+        flow.step()

@@ -30,8 +30,10 @@ local function grant_atom(flow, worker, entry, now)
   local what = string.sub(entry.item, 10)
   if what == 'resolve' then
     flow.rev = token
-    flow.fields[#flow.fields + 1] = 'resolving'
-    flow.fields[#flow.fields + 1] = entry.item
+    for name, value in pairs({resolving = entry.item, resolve_score = int(entry.score)}) do
+      flow.fields[#flow.fields + 1] = name
+      flow.fields[#flow.fields + 1] = value
+    end
   else
     take_atom(flow, worker, atom, what, now)
   end

@@ -17,7 +17,9 @@ local function claimed_by(worker)
       local node = number and read_node(number)
       local atom = node and read_atom(node.uuid)
       if atom then read('HLEN', record_key('result', atom.uuid)) end
-      entries[#entries + 1] = {item = rows[i], what = what, node = node, atom = atom}
+      local score = what == 'resolve' and read('HGET', keys.flow, 'resolve_score')
+      entries[#entries + 1] = {item = rows[i], what = what, node = node, atom = atom,
+        score = tonumber(score or nil)}
     end
   end
   return entries, tonumber(read('HGET', keys.claims, '#' .. worker)) or 0
@@ -48,7 +50,7 @@ local function ask_again(flow, entry, worker, cost, limit, payload)
   if entry.what == 'decide' then
     put_back(flow, entry.node, atom, entry.item)
   else
-    want_resolve(flow, atom)
+    want_resolve(flow, atom, entry.score)
     flow.fields[#flow.fields + 1] = 'resolving'
     flow.fields[#flow.fields + 1] = ''
   end
