@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Each worker of pytest-xdist is given the options as they are then.
     """
-    # A shell that starts the tests in the background has Ctrl-C ignored, in all programs
+    # A shell that starts the tests in the background has Ctrl-C ignored, in programs
     # that they start, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
