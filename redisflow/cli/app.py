@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from redisflow.cli import run, server, show, submit, worker
+from redisflow.cli import control, run, server, show, submit, worker
 from redisflow.cli.options import paragraphs
 from redisflow.cli.problems import Status, line_of, status_of, traceback_of
 from redisflow.cli.terminal import debugging, say
@@ -30,6 +30,8 @@ for command, epilog in (
     (submit.submit, submit.EPILOG),
     (worker.worker, worker.EPILOG),
     (show.show, show.EPILOG),
+    (control.suspend, control.SUSPEND_EPILOG),
+    (control.cancel, control.CANCEL_EPILOG),
 ):
     app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
 app.add_typer(server.app, name="server")

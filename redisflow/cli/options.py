@@ -33,6 +33,15 @@ Url = Annotated[
         rich_help_panel="Server",
     ),
 ]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run id, the uuid of a flow, or at least four characters that it begins"
+        " with.",
+        show_default=False,
+    ),
+]
 OutputOption = Annotated[
     Output,
     typer.Option(

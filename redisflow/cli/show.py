@@ -21,7 +21,7 @@ from redisflow.cli.flows import (
     read_view,
     seconds_taken,
 )
-from redisflow.cli.options import Output, OutputOption, Url
+from redisflow.cli.options import Output, OutputOption, RunArgument, Url
 from redisflow.cli.outcome import describe_failure, failure_line
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import counts_text, state_of, state_text
@@ -48,8 +48,6 @@ redisflow show 4f2a --all
 redisflow show nightly -o json | jq '.atoms[] | select(.state == "FAILURE")'
 """
 
-_RUN = "A run id, the uuid of a flow, or at least four characters that it begins with."
-
 #: Rows of the table, unless all are wanted; those that matter most.
 _ROWS = 100
 _WIDE = 100
@@ -59,7 +57,7 @@ _URGENT = ("FAILURE", "REVERT_FAILURE", "RUNNING", "REVERTING", "RETRYING")
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=_RUN, show_default=False)],
+    run: RunArgument,
     *,
     every: Annotated[
         bool, typer.Option("--all", "-a", help=f"All atoms, not {_ROWS} at most.")

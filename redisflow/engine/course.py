@@ -63,7 +63,12 @@ class Course:
         self._atom_notifier = atom_notifier
         self._notify = notify
         self._told_state: str | None = None
-        self._membership = membership_of(storage, settings)
+        self._membership = Membership(
+            storage,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            tag=settings.worker_tag,
+        )
         self._worker = Worker(
             storage, self._membership, run=run, replication=settings.replication
         )
@@ -161,13 +166,3 @@ class Course:
             self._membership.leave()
         except Exception as error:  # noqa: BLE001  # another one is on its way
             logger.warning("could not say goodbye: %s", error)
-
-
-def membership_of(storage: Storage, settings: Settings) -> Membership:
-    """Make a membership as an engine's options ask for it."""
-    return Membership(
-        storage,
-        lease_s=settings.lease_s,
-        max_attempts=settings.max_attempts,
-        tag=settings.worker_tag,
-    )

@@ -31,16 +31,16 @@ from taskflow.engines import base
 from taskflow.persistence import models
 
 from redisflow.engine.checking import check_arguments
-from redisflow.engine.course import Course, membership_of
+from redisflow.engine.course import Course
 from redisflow.engine.executors import make_executor
 from redisflow.engine.items import Move
 from redisflow.engine.outcomes import current_run, outcome_of, raise_failures
 from redisflow.engine.plans import cancel_run
 from redisflow.engine.resetting import reset_flow
 from redisflow.engine.settings import Settings, refuse_to_replicate
+from redisflow.engine.settling import settle_run
 from redisflow.engine.starting import refuse_other_structure
 from redisflow.engine.structure import Structure, compile_flow
-from redisflow.engine.worker import Worker
 from redisflow.errors import InvalidState
 from redisflow.persistence import RedisBackend
 from redisflow.storage import Storage
@@ -230,12 +230,7 @@ class SharedEngine(base.Engine):
 
     def settle(self) -> None:
         """End a run that was told to suspend, if no worker is left to do so."""
-        membership = membership_of(self._storage, self._settings)
-        worker = Worker(self._storage, membership, run=self._run)
-        for item in worker.take(1, ()).items:
-            if item.kind == "finish":
-                worker.finish(item)
-        membership.leave()
+        settle_run(self._storage, self._run)
 
     def drain(self) -> None:
         """Ask this engine to take no more; the flow goes on without it."""

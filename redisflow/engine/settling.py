@@ -1,0 +1,23 @@
+"""Ending a run that was told to suspend, when no worker is left to do so."""
+
+from __future__ import annotations
+
+from redisflow.engine.membership import Membership
+from redisflow.engine.worker import Worker
+from redisflow.storage import Storage
+
+_LEASE_S = 15.0
+_MAX_ATTEMPTS = 3
+
+
+def settle_run(storage: Storage, run: int) -> None:
+    """Take back what dead workers held, and end the run if it can end now."""
+    membership = Membership(
+        storage, lease_s=_LEASE_S, max_attempts=_MAX_ATTEMPTS, tag=None
+    )
+    membership.sweep()
+    worker = Worker(storage, membership, run=run)
+    for item in worker.take(1, ()).items:
+        if item.kind == "finish":
+            worker.finish(item)
+    membership.leave()

@@ -1,0 +1,134 @@
+"""``redisflow suspend`` and ``redisflow cancel``, as an operator uses them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import pytest
+from taskflow import states, task
+from taskflow.patterns import linear_flow
+
+import redisflow
+from redisflow.cli.app import invoke
+from redisflow.errors import FlowCancelled
+
+pytestmark = pytest.mark.one_server
+
+
+class Gate(task.Task):
+    """Tells that it runs, and waits until it may end."""
+
+    def __init__(self, name, begun, go_on):
+        super().__init__(name)
+        self.begun, self.go_on = begun, go_on
+
+    def execute(self):
+        """Tell, and wait."""
+        self.begun.set()
+        assert self.go_on.wait(20)
+
+    def revert(self, **_arguments):
+        """Nothing is to be undone."""
+
+
+class Running:
+    """A flow of two tasks that one engine runs; the first one waits."""
+
+    def __init__(self, url):
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.url = url
+        self.engine = self.load()
+        self.raised = None
+        self.thread = threading.Thread(target=self._run)
+
+    def load(self):
+        """Load an engine on the flow."""
+        flow = linear_flow.Flow("f").add(
+            Gate("a", self.begun, self.go_on), Gate("b", self.begun, self.go_on)
+        )
+        return redisflow.load(flow, run_id="nightly", url=self.url)
+
+    def _run(self):
+        try:
+            self.engine.run()
+        except Exception as error:  # noqa: BLE001  the tests look at it
+            self.raised = error
+
+    def end(self):
+        """Let all tasks go on, and wait for the end."""
+        self.go_on.set()
+        self.thread.join(20)
+
+    @property
+    def state(self):
+        """The flow's state."""
+        return self.engine.storage.get_flow_state()
+
+
+@pytest.fixture
+def running(url):
+    """Start a flow, and end it with the test."""
+    run = Running(url)
+    with contextlib.closing(run.engine.storage.backend):
+        run.thread.start()
+        assert run.begun.wait(20)
+        yield run
+        run.end()
+
+
+@pytest.fixture
+def program(url, capsys):
+    """Call the program in this process; gives its status and what it said."""
+
+    def call(*arguments):
+        status = invoke([*arguments, "--url", url])
+        return status, capsys.readouterr().err
+
+    return call
+
+
+def test_suspend_stops_all_workers(running, program):
+    """The worker ends with the task at hand; asked again it is the same."""
+    for _ in range(2):
+        status, said = program("suspend", "nightly")
+        assert (status, "1 worker(s) will stop" in said) == (0, True)
+    running.end()
+
+    assert running.state == states.SUSPENDED
+    assert running.engine.storage.get_atom_state("b") == states.PENDING
+    status, said = program("suspend", "nightly")
+    assert (status, "it cannot be suspended" in said) == (5, True)
+
+
+def test_suspend_where_no_worker_is_alive(url, program, running):
+    """What a dead worker left is taken back, and the flow is suspended at once."""
+    keys = running.engine.storage.backend.keys.of_flow(running.engine.storage.flow_uuid)
+    client = running.engine.storage.backend.client
+    for worker in client.execute("ZRANGE", keys.workers, 0, 0):
+        client.execute("ZADD", keys.workers, 1, worker)
+
+    status, said = program("suspend", "nightly")
+
+    assert (status, "is SUSPENDED" in said) == (0, True)
+    assert running.state == states.SUSPENDED
+
+
+def test_cancel_reverts_and_says_why(running, program):
+    """All that was done is undone, and run() raises the operator's reason."""
+    status, said = program("cancel", "nightly", "--reason", "wrong input")
+    assert (status, "1 worker(s) revert" in said) == (0, True)
+    running.end()
+
+    assert isinstance(running.raised, FlowCancelled)
+    assert "wrong input" in str(running.raised)
+    assert running.state == states.REVERTED
+    status, said = program("cancel", "nightly")
+    assert (status, "is over" in said) == (5, True)
+
+
+def test_a_flow_that_does_not_exist(program):
+    """It is told, with the status of a mistake in the command."""
+    for command in ("suspend", "cancel"):
+        status, said = program(command, "no-such-run")
+        assert (status, "no flow with run id" in said) == (2, True)
