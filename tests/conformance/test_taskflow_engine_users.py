@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import types
 import unittest
+import unittest.mock
 
 import pytest
 from taskflow import engines
@@ -19,11 +20,9 @@ from taskflow.jobs.backends import impl_redis
 from taskflow.jobs.base import REMOVAL
 from taskflow.tests import utils
 from taskflow.tests.unit import (
-    test_conductors,
     test_engine_helpers,
     test_formatters,
     test_functor_task,
-    test_listeners,
     test_mapfunctor_task,
     test_progress,
     test_reducefunctor_task,
@@ -34,6 +33,10 @@ from taskflow.types import notifier
 from redisflow import RedisBackend, SharedEngine
 from redisflow.config import parse_url
 from tests.support.engine_shim import installed
+
+# When they are imported these look for a ZooKeeper, for half a minute.
+with unittest.mock.patch.object(utils, "zookeeper_available", return_value=False):
+    from taskflow.tests.unit import test_conductors, test_listeners
 
 pytestmark = [
     pytest.mark.one_server,
