@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
 import uuid
 
 import pytest
@@ -13,7 +11,8 @@ from taskflow.persistence import models
 
 from redisflow import RedisBackend, Storage
 from tests.support.eventually import eventually
-from tests.support.servers import KINDS, absent, executable
+from tests.support.own_server import OwnServer
+from tests.support.servers import KINDS
 from tests.support.storages import Noop
 
 
@@ -88,42 +87,18 @@ def received(admin):
     return count
 
 
-def _free_port() -> int:
-    """Find a port that is free, and whose cluster bus port can exist."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        if port < 55000:
-            return port
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def node(request, tmp_path_factory):
-    """Start a cluster of one node; gives its port and its process."""
-    program = executable(request.param)
-    if program is None:
-        absent(f"{request.param}-server")
-    port = _free_port()
-    arguments = f"--port {port} --cluster-enabled yes --bind 127.0.0.1".split()
-    process = subprocess.Popen(
-        [program, *arguments, "--save", ""],
-        cwd=tmp_path_factory.mktemp("cluster"),
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        with contextlib.closing(redis.Redis(port=port, retry=None)) as admin:
+    """Start a cluster of one node; gives its port."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with contextlib.closing(
+        OwnServer(request.param, folder, "--cluster-enabled", "yes")
+    ) as server:
+        server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        eventually(lambda: cluster_is_up(server))
+        yield server.port
 
-            def ready() -> bool:
-                with contextlib.suppress(redis.ConnectionError):
-                    return bool(admin.ping())
-                return False
 
-            eventually(ready)
-            admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            eventually(
-                lambda: b"cluster_state:ok" in admin.execute_command("CLUSTER", "INFO")
-            )
-        yield port
-    finally:
-        process.kill()
-        process.wait()
+def cluster_is_up(server):
+    """Tell whether a server of a cluster knows who serves each slot."""
+    return "cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO")

@@ -4,58 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import socket
-import subprocess
 
 import pytest
-import redis
 from taskflow import states, task
 from taskflow.patterns import linear_flow
 
 import redisflow
 from redisflow.errors import ConfigError, Unavailable
 from tests.support.eventually import eventually
-from tests.support.servers import KINDS, absent, executable
-
-
-class Server:
-    """A server of our own, a primary or a replica."""
-
-    def __init__(self, program, folder, replica_of=None):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        words += ["--repl-diskless-sync-delay", "0"]
-        if replica_of is not None:
-            words += ["--replicaof", f"127.0.0.1 {replica_of}"]
-        self.process = subprocess.Popen(
-            [program, *words], cwd=folder, stdout=subprocess.DEVNULL
-        )
-        self.client = redis.Redis(port=self.port, decode_responses=True)
-        eventually(self._answers, 30)
-
-    def _answers(self):
-        with contextlib.suppress(redis.ConnectionError):
-            return self.client.ping()
-        return False
-
-    def close(self):
-        """End it."""
-        self.client.close()
-        self.process.kill()
-        self.process.wait()
+from tests.support.own_server import OwnServer
+from tests.support.servers import KINDS
 
 
 @pytest.fixture(params=KINDS)
 def servers(request, tmp_path):
     """Start a primary with one replica that follows it."""
-    program = executable(request.param)
-    if program is None:
-        absent(f"{request.param}-server")
+    soon = ("--repl-diskless-sync-delay", "0")
     with contextlib.ExitStack() as stack:
-        primary = Server(program, tmp_path)
+        primary = OwnServer(request.param, tmp_path / "primary", *soon)
         stack.callback(primary.close)
-        replica = Server(program, tmp_path, replica_of=primary.port)
+        follows = ("--replicaof", f"127.0.0.1 {primary.port}")
+        replica = OwnServer(request.param, tmp_path / "replica", *soon, *follows)
         stack.callback(replica.close)
         eventually(lambda: _online(primary.client) == 1, 30)
         yield primary, replica

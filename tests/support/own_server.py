@@ -1,0 +1,83 @@
+"""Servers that a test starts for itself: to kill them, to follow them, to join them.
+
+Those that all tests share come from pytest-redis, see `tests.support.servers`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+
+from tests.support.eventually import eventually
+from tests.support.servers import absent, executable
+
+#: A cluster's servers talk to each other on their port and 10,000.
+_HIGHEST_PORT = 55000
+
+
+class OwnServer:
+    """A server on a free port of the loopback interface; constructing starts it.
+
+    Args:
+        kind: ``"redis"`` or ``"valkey"``.
+        folder: for its data; it is made if it is not there.
+        options: of the command line, name and value in turn.
+
+    Attributes:
+        folder: where its data is.
+        port: where it listens.
+        client: a client that answers in text.
+        run_ids: of each time that it was started.
+    """
+
+    def __init__(self, kind: str, folder: Path, *options: str) -> None:
+        self._program = executable(kind) or absent(f"{kind}-server")
+        self.folder = folder
+        self._options: Sequence[str] = options
+        folder.mkdir(exist_ok=True)
+        self.port = _free_port()
+        self.client = redis.Redis.from_url(self.url, decode_responses=True)
+        self.run_ids: set[str] = set()
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where to connect."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start it, once more too, and wait until it has read its data."""
+        words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        self.process = subprocess.Popen(
+            [self._program, *words, "--logfile", "server.log", *self._options],
+            cwd=self.folder,
+        )
+        self.run_ids.add(str(eventually(self._run_id, 30)))
+
+    def _run_id(self) -> str | None:
+        with contextlib.suppress(redis.RedisError):
+            return str(self.client.info("server")["run_id"])
+        return None
+
+    def kill(self) -> None:
+        """Kill it without warning; also where it is stopped."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """End it for good."""
+        self.client.close()
+        self.kill()
+
+
+def _free_port() -> int:
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+        if port < _HIGHEST_PORT:
+            return port
