@@ -123,6 +123,10 @@ def _print_header(view: FlowView, console: Console) -> None:
     run_id = view.record.meta.get(META_RUN_ID)
     named = f"  run id {printable(str(run_id))}" if run_id else ""
     console.print(f"uuid {fields['uuid']}{named}", soft_wrap=True)
+    if (cancelled := fields.get("cancelled")) is not None:
+        who, _, reason = cancelled.partition(" ")
+        text = f"cancelled by {worker_text(who)}" + (f": {reason}" if reason else "")
+        console.print(Text(printable(text), "red"), soft_wrap=True)
     if view.workers:
         leases = (
             f"{worker_text(worker)} ({duration(left)})"
@@ -220,6 +224,7 @@ def _document(view: FlowView) -> dict[str, Any]:
         "name": fields["name"],
         "state": view.record.state or "PENDING",
         "run": view.record.run,
+        "cancelled": fields.get("cancelled"),
         "rev": int(fields["rev"]),
         "epoch": int(fields["epoch"]),
         "created_at": _time(fields["created_at"]),

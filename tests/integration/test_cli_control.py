@@ -83,7 +83,8 @@ def program(url, capsys):
 
     def call(*arguments):
         status = invoke([*arguments, "--url", url])
-        return status, capsys.readouterr().err
+        printed = capsys.readouterr()
+        return status, printed.err + printed.out
 
     return call
 
@@ -125,6 +126,8 @@ def test_cancel_reverts_and_says_why(running, program):
     assert running.state == states.REVERTED
     status, said = program("cancel", "nightly")
     assert (status, "is over" in said) == (5, True)
+    status, said = program("show", "nightly")
+    assert (status, ": wrong input" in said) == (0, True)
 
 
 def test_a_flow_that_does_not_exist(program):
