@@ -147,8 +147,8 @@ def _batches(structure: Structure) -> Iterator[list[Argument]]:
     records = chain.from_iterable(
         node.records(number) for number, node in enumerate(structure.nodes)
     )
-    while batch := list(chain.from_iterable(islice(records, _BATCH))):
-        yield batch
+    while part := list(islice(records, _BATCH)):
+        yield [word for record in part for word in record]
 
 
 def refuse_other_structure(storage: Storage, run: int, structure: Structure) -> None:

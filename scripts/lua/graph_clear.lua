@@ -25,7 +25,7 @@
 --- @include "now_ms"
 --- @include "enter_flow"
 --- @include "commit_flow"
---- @include "links"
+--- @include "link_fields"
 --- @include "read_node"
 --- @include "record_key"
 local CLEAR_LIMIT = 100
@@ -35,7 +35,7 @@ if read('HGET', keys.flow, 'starter') ~= args.worker then return {'STALE'} end
 read('ZCARD', keys.ready)
 if read('HEXISTS', keys.plan, 'walk') == 1 then return {'PLAN'} end
 local known = read('HMGET', keys.flow, 'nodes', 'link_fields')
-local first, link_fields = tonumber(known[1]) or 0, tonumber(known[2]) or 0
+local first, extra = tonumber(known[1]) or 0, tonumber(known[2]) or 0
 local atoms, gone = {}, {}
 while first > 0 and #gone < CLEAR_LIMIT do
   first = first - 1
@@ -45,9 +45,9 @@ while first > 0 and #gone < CLEAR_LIMIT do
       atoms[#atoms + 1] = record_key('atom', node.uuid)
     end
     for _, way in ipairs({'after', 'before'}) do
-      local fields = fields_of(node[way])
+      local fields = link_fields(node[way])
       for field = 0, fields - 1 do gone[#gone + 1] = first .. ':' .. way .. ':' .. field end
-      link_fields = link_fields - fields
+      extra = extra - fields
     end
     gone[#gone + 1] = first
   end
@@ -58,6 +58,6 @@ if first == 0 then
   flow.unfinished = 0
   redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
 end
-flow.fields = {'nodes', first, 'link_fields', link_fields}
+flow.fields = {'nodes', first, 'link_fields', extra}
 commit_flow(flow, now_ms())
 return {'OK', first}

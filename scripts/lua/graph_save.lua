@@ -31,12 +31,12 @@
 --- @include "enter_flow"
 --- @include "commit_flow"
 --- @include "finished"
---- @include "links"
+--- @include "link_fields"
 --- @include "read_atom"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 if read('HGET', keys.flow, 'starter') ~= args.worker then return {'STALE'} end
-local fresh, link_fields = {}, tonumber(read('HGET', keys.flow, 'link_fields')) or 0
+local fresh, extra = {}, tonumber(read('HGET', keys.flow, 'link_fields')) or 0
 for i = 1, #args.records, 6 do
   local r = args.records
   if read('HEXISTS', keys.graph, r[i]) == 0 then
@@ -48,11 +48,11 @@ for i = 1, #args.records, 6 do
     end
     local text = table.concat({r[i + 1], r[i + 2], uuid, r[i + 4], r[i + 5]}, '|')
     if r[i + 1] == '+' then text = r[i + 4] end
-    link_fields = link_fields + fields_of(r[i + 4]) + fields_of(r[i + 5])
+    extra = extra + link_fields(r[i + 4]) + link_fields(r[i + 5])
     fresh[#fresh + 1] = {number = r[i], text = text, atom = atom}
   end
 end
-flow.fields = {'link_fields', link_fields}
+flow.fields = {'link_fields', extra}
 for _, node in ipairs(fresh) do
   redis.call('HSET', keys.graph, node.number, node.text)
   if node.atom then

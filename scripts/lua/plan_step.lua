@@ -45,7 +45,7 @@ if not flow then return refusal end
 check_log()
 local plan = read_plan(flow)
 if not plan.busy then return {'DONE', {}, {}} end
-local NODES, LINKS = 200, 400
+local NODES, LINKS = 50, 100
 local extra = read('HMGET', keys.plan, 'launch', 'reverts')
 plan.launch, plan.reverts = extra[1], extra[2]
 read('ZCARD', keys.ready)

@@ -1,15 +1,9 @@
+--- @include "link_fields"
 --- @include "read"
 -- links(node, way, first, most) -> numbers, rest: what comes 'after' a node, or 'before' it, from
 -- the first-th on and no more than so many; rest: the position of the next, or nil. A node
 -- with more than LINKS_IN_FIELD of them has only their count in its record, and has them in
 -- fields of their own, so that nothing is read of a wide gate but what is walked
-local LINKS_IN_FIELD = 64
-
-local function fields_of(links_or_count)
-  local count = tonumber(string.match(links_or_count, '^%*(%d+)$')) or 0
-  return math.ceil(count / LINKS_IN_FIELD), count
-end
-
 local function links(node, way, first, most)
   local found, position, last = {}, 0, first + most - 1
   local function add(text)
@@ -18,7 +12,7 @@ local function links(node, way, first, most)
       if position >= first and position <= last then found[#found + 1] = link end
     end
   end
-  local fields, count = fields_of(node[way])
+  local fields, count = link_fields(node[way])
   if fields == 0 then add(node[way]) end
   local field = math.floor((first - 1) / LINKS_IN_FIELD)
   if fields > 0 then position = field * LINKS_IN_FIELD end

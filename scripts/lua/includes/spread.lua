@@ -8,7 +8,7 @@
 -- spread(queue, backward) -> effect: what it opens that the queued nodes hold nothing back
 -- any more. Only reads; spread_write does it. A queue entry is {node number, first link};
 -- after SPREAD_LIMIT links the rest of the queue stays in effect.queue for a plan.
-local SPREAD_LIMIT = 400
+local SPREAD_LIMIT = 100
 local function spread(queue, backward)
   local effect = {missing = {}, items = {}, queue = queue, backward = backward}
   local suffix, budget = backward and ':revert' or '', SPREAD_LIMIT

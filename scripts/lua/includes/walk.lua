@@ -8,7 +8,7 @@
 -- walk(flow, plan, who) -> done: visit the next of the nodes that links lead to. What is done
 -- with their atoms is named by plan.walk: revert (all is to be undone), again (all starts anew)
 -- or ignore; how far it goes, by plan.depth, as in taskflow's deciders
-local WALK_LIMIT = 200
+local WALK_LIMIT = 50
 local FURTHER = {ALL = 'tref', FLOW = 't', NEIGHBORS = ''}
 
 local function leave_out(flow, atom, who)
