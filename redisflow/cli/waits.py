@@ -7,7 +7,7 @@ is before it; an atom is waited for unless it passes, as the scripts have it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from redisflow.persistence.records import AtomRecord
 
@@ -22,7 +22,8 @@ def waiting_for(
     """Tell what each pending atom waits for.
 
     Args:
-        graph: node number -> kind, priority, atom's uuid, links after and before.
+        graph: node number -> kind, priority, atom's uuid, links after and before; or
+            how many links, which stand in fields of their own.
         atoms: of the flow.
         limit: how many names are given for one atom.
 
@@ -40,16 +41,26 @@ def waiting_for(
     for number in sorted(nodes):
         _kind, _priority, uuid, _after, before = nodes[number]
         names: dict[str, None] = {}
-        for link in before.split(","):
+        for link in _links(graph, number, before):
             if len(names) >= limit:
                 break
-            if link:
-                names |= dict.fromkeys(_held_back_by(int(link), nodes, by_uuid, waits))
+            names |= dict.fromkeys(_held_back_by(link, nodes, by_uuid, waits))
         waits[number] = list(names)[:limit]
         atom = by_uuid.get(uuid)
         if atom is not None and atom.detail.state == "PENDING" and names:
             found[atom.name] = waits[number]
     return found
+
+
+def _links(graph: Mapping[bytes, bytes], number: int, before: str) -> Iterator[int]:
+    """Give the numbers of the nodes that come before one."""
+    if not before.startswith("*"):
+        yield from map(int, filter(None, before.split(",")))
+        return
+    field = 0
+    while part := graph.get(f"{number}:before:{field}".encode()):
+        yield from map(int, part.split(b","))
+        field += 1
 
 
 def _held_back_by(

@@ -8,6 +8,9 @@ it may be done twice.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, islice
+
 from redisflow.engine.items import MoveListener, moves_of
 from redisflow.engine.membership import Membership
 from redisflow.engine.plans import carry_on_plan
@@ -16,8 +19,8 @@ from redisflow.errors import NotFound, StructureMismatch
 from redisflow.scripts import Argument, Reply
 from redisflow.storage import Storage
 
-#: Nodes that one script call carries.
-_BATCH = 500
+#: Records that one script call carries: it takes the server less than a millisecond.
+_BATCH = 100
 
 
 class Start:
@@ -117,12 +120,7 @@ class Start:
                 left = reply.fields[0] if reply.status == "OK" else 0
 
     def _load_graph(self) -> None:
-        for start in range(0, len(self._structure.nodes), _BATCH):
-            records: list[Argument] = []
-            for number, node in enumerate(
-                self._structure.nodes[start : start + _BATCH], start
-            ):
-                records += [number, *node.record]
+        for records in _batches(self._structure):
             reply = self._scripts.call(
                 "graph_save", rest=records, worker=self._membership.id
             )
@@ -142,6 +140,15 @@ class Start:
     def _tell(self, flat: list[bytes]) -> None:
         for move in moves_of(flat):
             self._moved(move)
+
+
+def _batches(structure: Structure) -> Iterator[list[Argument]]:
+    """Give a structure as graph_save takes it, in parts."""
+    records = chain.from_iterable(
+        node.records(number) for number, node in enumerate(structure.nodes)
+    )
+    while part := list(islice(records, _BATCH)):
+        yield [word for record in part for word in record]
 
 
 def refuse_other_structure(storage: Storage, run: int, structure: Structure) -> None:

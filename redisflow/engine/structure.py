@@ -11,7 +11,7 @@ All of it takes time in proportion to nodes plus links (and a sort of them).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -36,6 +36,13 @@ from redisflow.engine.compiling import (
 from redisflow.engine.fingerprint import fingerprint_of
 from redisflow.errors import Duplicate
 
+#: Links of a node in one field of the graph; as many as scripts/lua/includes/links.lua
+#: says. A node with more has them in several fields.
+LINKS_IN_FIELD = 64
+
+#: What graph_save takes: number or field, kind, priority, name, links after and before.
+Record = tuple[str, str, int, str, str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -57,17 +64,27 @@ class Node:
     before: tuple[int, ...]
     asks: bool = False
 
-    @property
-    def record(self) -> tuple[str, int, str, str, str]:
-        """The node as the script graph_save takes it, without its number."""
-        after = ",".join(map(str, self.after))
-        return (
+    def records(self, number: int) -> Iterator[Record]:
+        """Give the node, and after it its many links, as graph_save takes them."""
+        yield (
+            str(number),
             f"{self.kind}?" if self.asks else self.kind,
             self.priority,
             self.name,
-            after,
-            ",".join(map(str, self.before)),
+            _listed(self.after),
+            _listed(self.before),
         )
+        for way, links in (("after", self.after), ("before", self.before)):
+            if len(links) > LINKS_IN_FIELD:
+                for field, first in enumerate(range(0, len(links), LINKS_IN_FIELD)):
+                    part = _listed(links[first : first + LINKS_IN_FIELD])
+                    yield f"{number}:{way}:{field}", "+", 0, "", part, ""
+
+
+def _listed(links: Sequence[int]) -> str:
+    if len(links) > LINKS_IN_FIELD:
+        return f"*{len(links)}"
+    return ",".join(map(str, links))
 
 
 @dataclass(frozen=True, slots=True)

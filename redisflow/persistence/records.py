@@ -7,10 +7,13 @@ failures are the codec's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
+from taskflow import states
 from taskflow.persistence import models
 
 from redisflow.codec import Codec, loads_plain
@@ -225,12 +228,48 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
             node=int(fields.get("node") or -1),
             started_at=int(fields.get("started_at", 0)),
             finished_at=int(fields.get("finished_at", 0)),
-            provides=loads_plain(fields.get("provides") or "{}"),
+            provides=_parse_provides(fields.get("provides") or "{}"),
             entries=int(fields.get("entries", 0)),
         )
     except (KeyError, TypeError, ValueError) as error:
         message = f"key {key} is not an atom that redisflow wrote: {error!r}"
         raise CorruptKey(message, key=key) from error
+
+
+@dataclass(frozen=True, slots=True)
+class NewAtom:
+    """An atom that is to have details.
+
+    Attributes:
+        name: its name in the flow.
+        type: ``task`` or ``retry``.
+        version: its version, as text.
+        provides: name -> index into its result, as JSON.
+    """
+
+    name: str
+    type: str
+    version: str
+    provides: bytes = b""
+
+    def record(self, uuid: str, *, place: int, rev: int) -> AtomRecord:
+        """Make the record that the script atom_ensure creates of it."""
+        detail = DETAIL_CLASSES[self.type](self.name, uuid)
+        detail.state = states.PENDING
+        detail.version = self.version or None
+        provides = _parse_provides(self.provides.decode() or "{}")
+        record = AtomRecord(
+            detail, type=self.type, place=place, rev=rev, provides=provides
+        )
+        if self.type == "retry":
+            record.payloads["results"] = detail.results = []
+        return record
+
+
+@functools.lru_cache(maxsize=256)
+def _parse_provides(text: str) -> Mapping[str, Any]:
+    """Read what an atom provides; most provide nothing, and share that."""
+    return MappingProxyType(loads_plain(text))
 
 
 def parse_payload(field_name: str, data: bytes, codec: Codec, *, key: str) -> Any:

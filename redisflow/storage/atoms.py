@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from taskflow import retry, states, task
@@ -12,9 +12,9 @@ from redisflow.arguments import INJECTOR
 from redisflow.codec import dumps_plain
 from redisflow.errors import InvalidState
 from redisflow.persistence import AtomRecord
-from redisflow.persistence.connection import NewAtom
+from redisflow.persistence.connection import Ensured
 from redisflow.persistence.names import ATOM_STATES, as_name, as_state
-from redisflow.persistence.records import version_text
+from redisflow.persistence.records import NewAtom, version_text
 from redisflow.scripts import Reply
 from redisflow.storage.core import Pairs, StorageCore
 
@@ -46,11 +46,31 @@ class AtomMethods(StorageCore):
         connection = self._backend.get_connection()
         uuids: list[str] = []
         for batch in connection.ensure_atoms(self._scripts, wanted, who=self.writer):
+            self._show_ensured(wanted[len(uuids) :], batch)
             uuids += batch.uuids
-            self.mirror.applied(-1, batch.rev)
         if self.mirror.behind:  # the flow detail shows new atoms at once
             self.mirror.sync()
         return uuids
+
+    def _show_ensured(self, wanted: Sequence[NewAtom], batch: Ensured) -> None:
+        """Show what ensuring has done, if that is known without asking."""
+        found = dict(zip(batch.uuids, wanted, strict=False))
+        with self.mirror.lock:
+            known = self.mirror.by_uuid
+            # Each change of the batch has a revision: if there are as many as atoms
+            # that nobody has seen, these are new.
+            fresh = [(uuid, atom) for uuid, atom in found.items() if uuid not in known]
+            as_known = self.mirror.flow is not None
+            if not as_known or batch.rev - batch.before != len(fresh):
+                self.mirror.applied(-1, batch.rev)
+                return
+
+            def change() -> None:
+                for rev, (uuid, atom) in enumerate(fresh, batch.before + 1):
+                    place = len(known) + 1
+                    self.mirror.add(atom.record(uuid, place=place, rev=rev))
+
+            self.mirror.applied(batch.before, batch.rev, change)
 
     def get_atom_uuid(self, atom_name: str) -> str:
         """Return the uuid of an atom's details."""

@@ -28,6 +28,7 @@ from taskflow.types.failure import Failure
 from redisflow.arguments import INJECTOR, Providers
 from redisflow.errors import NotFound
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.reading import SYNC_PAGE
 from redisflow.persistence.records import (
     AtomRecord,
     FlowRecord,
@@ -38,7 +39,6 @@ from redisflow.persistence.records import (
 )
 from redisflow.scripts import FlowScripts
 
-_PAGE = 1000
 _INJECTED = "value:"
 _RAISED = "_redisflow_raised"
 
@@ -108,7 +108,7 @@ class Mirror:
             changed: list[AtomRecord] = []
             codec, key_of = self._backend.codec, self._scripts.keys.atom
             while more:
-                reply = self._scripts.call("flow_sync", since=rev, limit=_PAGE)
+                reply = self._scripts.call("flow_sync", since=rev, limit=SYNC_PAGE)
                 rev, more, flow_fields, found, self.live = reply.fields
                 changed += [parse_atom(flat, codec, key_of=key_of) for flat in found]
             # The atoms, and so the providers of a name, have one order everywhere.

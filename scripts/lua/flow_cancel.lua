@@ -32,6 +32,7 @@
 --- @include "enter_flow"
 --- @include "change_flow"
 --- @include "commit_flow"
+--- @include "loaded_nodes"
 --- @include "rebuild"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -46,7 +47,7 @@ if args.run <= flow.ended and not (suspended and args.run == flow.run) then
 end
 if known[2] then return {'SAME'} end
 if flow.planned then return {'PLAN'} end
-local whole = read('HLEN', keys.graph) - 1 == tonumber(known[1])
+local whole = loaded_nodes() == tonumber(known[1])
 if not whole or not (suspended or flow.state == 'RUNNING' or flow.state == 'SUSPENDING') then
   return {'IDLE', flow.state}
 end

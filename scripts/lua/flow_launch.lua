@@ -29,13 +29,14 @@
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "flow_transition_of"
+--- @include "loaded_nodes"
 --- @include "rebuild"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
 local known = read('HMGET', keys.flow, 'starter', 'nodes')
 if known[1] ~= args.worker then return {'STALE'} end
-if read('HLEN', keys.graph) - 1 ~= tonumber(known[2]) then return {'INCOMPLETE'} end
+if loaded_nodes() ~= tonumber(known[2]) then return {'INCOMPLETE'} end
 read('HLEN', keys.missing)
 local begun = read('HGET', keys.plan, 'phases') or ''
 local moves, phases = {}, 'forward,backward'

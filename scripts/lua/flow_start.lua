@@ -38,6 +38,7 @@
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "flow_transition_of"
+--- @include "loaded_nodes"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
@@ -47,8 +48,8 @@ end
 local now = now_ms()
 local mine = read('ZSCORE', keys.workers, args.worker)
 local live = read('ZCOUNT', keys.workers, now, '(inf') - (tonumber(mine or 0) >= now and 1 or 0)
-local known = read('HMGET', keys.flow, 'fingerprint', 'starter', 'nodes')
-local loaded = read('HLEN', keys.graph) - 1
+local known = read('HMGET', keys.flow, 'fingerprint', 'starter')
+local loaded, fields = loaded_nodes()
 local started_by = known[2] or ''
 if live > 0 and known[1] and known[1] ~= args.fingerprint then return {'MISMATCH', live} end
 local starter_lives = started_by ~= ''
@@ -74,7 +75,7 @@ for name, value in pairs({run = args.run, starter = args.worker, halt = 0, rever
   row[#row + 1] = value
 end
 local answer = 'READY'
-if loaded > 0 and (known[1] ~= args.fingerprint or loaded ~= args.nodes) then
+if fields > 0 and (known[1] ~= args.fingerprint or loaded ~= args.nodes) then
   answer = 'CLEAR'
 else
   if loaded ~= args.nodes then answer = 'LOAD' end

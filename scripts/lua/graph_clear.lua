@@ -25,30 +25,39 @@
 --- @include "now_ms"
 --- @include "enter_flow"
 --- @include "commit_flow"
+--- @include "link_fields"
 --- @include "read_node"
 --- @include "record_key"
-local CLEAR_LIMIT = 500
+local CLEAR_LIMIT = 100
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 if read('HGET', keys.flow, 'starter') ~= args.worker then return {'STALE'} end
 read('ZCARD', keys.ready)
 if read('HEXISTS', keys.plan, 'walk') == 1 then return {'PLAN'} end
-local last = tonumber(read('HGET', keys.flow, 'nodes')) or 0
-local atoms, first = {}, math.max(0, last - CLEAR_LIMIT)
-for number = first, last - 1 do
-  if read('HEXISTS', keys.graph, number) == 1 then
-    local uuid = read_node(number).uuid
-    if uuid ~= '' and read('HLEN', record_key('atom', uuid)) > 0 then
-      atoms[#atoms + 1] = record_key('atom', uuid)
+local known = read('HMGET', keys.flow, 'nodes', 'link_fields')
+local first, extra = tonumber(known[1]) or 0, tonumber(known[2]) or 0
+local atoms, gone = {}, {}
+while first > 0 and #gone < CLEAR_LIMIT do
+  first = first - 1
+  if read('HEXISTS', keys.graph, first) == 1 then
+    local node = read_node(first)
+    if node.uuid ~= '' and read('HLEN', record_key('atom', node.uuid)) > 0 then
+      atoms[#atoms + 1] = record_key('atom', node.uuid)
     end
+    for _, way in ipairs({'after', 'before'}) do
+      local fields = link_fields(node[way])
+      for field = 0, fields - 1 do gone[#gone + 1] = first .. ':' .. way .. ':' .. field end
+      extra = extra - fields
+    end
+    gone[#gone + 1] = first
   end
 end
 for _, key in ipairs(atoms) do redis.call('HSET', key, 'node', '') end
-for number = first, last - 1 do redis.call('HDEL', keys.graph, number) end
+for _, field in ipairs(gone) do redis.call('HDEL', keys.graph, field) end
 if first == 0 then
   flow.unfinished = 0
   redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
 end
-flow.fields = {'nodes', first}
+flow.fields = {'nodes', first, 'link_fields', extra}
 commit_flow(flow, now_ms())
 return {'OK', first}

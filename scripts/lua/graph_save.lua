@@ -11,10 +11,12 @@
   ARGV
     worker      str    the one who starts the run
     fence       str    the caller's fence, or empty outside any section
-    records...  bytes  for each node, at most 1000: number, kind (f, e, t or r; with a ? if
-                       deciders are asked before it is executed), priority,
-                       name of its atom or empty, numbers of the nodes after it and of those
-                       before it, separated by commas
+    records...  bytes  at most 1000, for each node: number, kind (f, e, t or r; with a ? if
+                       deciders are asked before it is executed), priority, name of its atom
+                       or empty, numbers of the nodes after it and of those before it,
+                       separated by commas. Where these are more than 64, only how many,
+                       after a *; then each 64 of them follow in a record: number:after:k
+                       (k = 0, 1, ...) or number:before:k, kind +, 0, empty, the numbers, empty
 
   RETURNS
     {'OK'}         they are there
@@ -29,11 +31,12 @@
 --- @include "enter_flow"
 --- @include "commit_flow"
 --- @include "finished"
+--- @include "link_fields"
 --- @include "read_atom"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 if read('HGET', keys.flow, 'starter') ~= args.worker then return {'STALE'} end
-local fresh = {}
+local fresh, extra = {}, tonumber(read('HGET', keys.flow, 'link_fields')) or 0
 for i = 1, #args.records, 6 do
   local r = args.records
   if read('HEXISTS', keys.graph, r[i]) == 0 then
@@ -44,9 +47,12 @@ for i = 1, #args.records, 6 do
       if not atom then return {'UNKNOWN', r[i + 3]} end
     end
     local text = table.concat({r[i + 1], r[i + 2], uuid, r[i + 4], r[i + 5]}, '|')
+    if r[i + 1] == '+' then text = r[i + 4] end
+    extra = extra + link_fields(r[i + 4]) + link_fields(r[i + 5])
     fresh[#fresh + 1] = {number = r[i], text = text, atom = atom}
   end
 end
+flow.fields = {'link_fields', extra}
 for _, node in ipairs(fresh) do
   redis.call('HSET', keys.graph, node.number, node.text)
   if node.atom then

@@ -33,6 +33,7 @@
 --- @include "check_log"
 --- @include "change_flow"
 --- @include "commit"
+--- @include "links"
 --- @include "read_plan"
 --- @include "rebuild"
 --- @include "spread"
@@ -44,7 +45,7 @@ if not flow then return refusal end
 check_log()
 local plan = read_plan(flow)
 if not plan.busy then return {'DONE', {}, {}} end
-local NODES, LINKS = 200, 400
+local NODES, LINKS = 50, 100
 local extra = read('HMGET', keys.plan, 'launch', 'reverts')
 plan.launch, plan.reverts = extra[1], extra[2]
 read('ZCARD', keys.ready)
@@ -66,42 +67,36 @@ local function continue_queue(name, backward)
   return #effect.queue == 0
 end
 
--- Pass on the raised counters of one node; false when the budget ends in the middle.
-local function raise(links, suffix, budget)
-  local position = 0
-  for link in string.gmatch(links, '%d+') do
-    position = position + 1
-    if position >= plan.offset then
-      if budget == 0 then
-        plan.offset = position
-        return nil
-      end
-      budget = budget - 1
-      redis.call('HINCRBY', keys.missing, link .. suffix, 1)
-    end
+-- The next nodes of a pass, with the links that they may raise.
+local function next_rows(total)
+  local rows, budget, first = {}, LINKS, plan.offset
+  local raises = RAISES[plan.phase]
+  for cursor = plan.cursor, math.min(plan.cursor + NODES, total) - 1 do
+    if budget == 0 then break end
+    local node = read_node(plan.phase == 'backward' and total - 1 - cursor or cursor)
+    local row = {node = node, atom = not node.gate and read_atom(node.uuid) or nil, links = {}}
+    if raises then row.links, row.rest = links(node, raises[1], first, budget) end
+    rows[#rows + 1], first = row, 1
+    budget = budget - #row.links
   end
-  plan.offset = 1
-  return budget
+  return rows, raises and raises[2]
 end
 
 local function continue_pass()
   local total = tonumber(redis.call('HGET', keys.flow, 'nodes')) or 0
-  local last, rows, budget = math.min(plan.cursor + NODES, total), {}, LINKS
-  for cursor = plan.cursor, last - 1 do
-    local number = plan.phase == 'backward' and total - 1 - cursor or cursor
-    local node = read_node(number)
-    rows[#rows + 1] = {node = node, atom = not node.gate and read_atom(node.uuid) or nil}
-  end
+  local rows, suffix = next_rows(total)
   for _, row in ipairs(rows) do
-    local links, suffix = VISIT[plan.phase](flow, plan, row.node, row.atom)
-    if not links and plan.offset > 1 then
+    local holds = VISIT[plan.phase](flow, plan, row.node, row.atom)
+    if not holds and plan.offset > 1 then
       -- It was done in the middle of its links: what it has raised nobody would take back.
       rebuild(flow, 'forward,backward')
       return false
     end
-    budget = links and raise(links, suffix, budget) or (not links and budget)
-    if not budget then break end
-    plan.cursor = plan.cursor + 1
+    for _, link in ipairs(holds and row.links or {}) do
+      redis.call('HINCRBY', keys.missing, link .. suffix, 1)
+    end
+    plan.offset = holds and row.rest or 1
+    if plan.offset == 1 then plan.cursor = plan.cursor + 1 end
   end
   if plan.cursor < total then
     redis.call('HSET', keys.plan, 'cursor', plan.cursor, 'offset', plan.offset)

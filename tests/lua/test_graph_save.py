@@ -30,6 +30,50 @@ def test_nodes_and_atoms_know_each_other(starting):
     assert starting.hash("flow")["unfinished"] == "2"
 
 
+def test_many_links_stand_in_fields_of_their_own(flow):
+    """The record of a wide gate has their count: it is read whole at every link."""
+    names = [f"t{number}" for number in range(130)]
+    flow.fan(*names).create()
+    flow.ensure(*names)
+    flow.come("w1")
+    flow.load("w1")
+
+    graph = flow.hash("graph")
+    assert (graph["0"], graph["131"]) == ("f|0||*130|", "e|0|||*130")
+    parts = [graph[f"0:after:{field}"].split(",") for field in range(3)]
+    assert [len(part) for part in parts] == [64, 64, 2]
+    assert [int(link) for part in parts for link in part] == [*range(1, 131)]
+    assert flow.call("flow_launch", worker="w1")[0] == "OK"
+
+
+def test_structure_without_all_links_is_not_whole(flow):
+    """A starter that died amid a node's many links has not brought that node."""
+    names = [f"t{number}" for number in range(130)]
+    flow.fan(*names).create()
+    flow.ensure(*names)
+    flow.come("w1")
+    flow.call("graph_save", rest=flow.records[:-6], worker="w1")
+
+    assert flow.call("flow_launch", worker="w1") == ["INCOMPLETE"]
+    assert flow.come("w1")[0] == "CLEAR"
+    flow.clear("w1")
+    assert flow.hash("graph") == {}
+    assert flow.start("w1") == ["LOAD"]
+    assert flow.drive(capacity=130)[-1] == "SUCCESS"
+    assert broken_rules(flow) == []
+
+
+def test_first_of_many_links_alone_is_cleared(flow):
+    """A beginning that is all links, and no whole node, is not built upon."""
+    names = [f"t{number}" for number in range(130)]
+    flow.fan(*names).create()
+    flow.ensure(*names)
+    flow.come("w1")
+    flow.call("graph_save", rest=flow.records[:6], worker="w1")
+
+    assert flow.come("w1")[0] == "CLEAR"
+
+
 def test_repeated_part_counts_once(starting):
     """The same part twice leaves the same structure and the same counts."""
     for _ in range(2):

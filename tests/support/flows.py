@@ -19,6 +19,9 @@ from redisflow.keys import FlowKeys
 from redisflow.scripts import Argument, FlowScripts, catalogue
 from tests.support.flow_view import FlowView, uuid_of
 
+#: More links than that are in fields of their own, so many in each.
+_LINKS_IN_FIELD = 64
+
 _KINDS = {"<": "f", ">": "e", "?": "r"}
 
 #: Arguments that a test leaves out unless they are its subject.
@@ -241,8 +244,14 @@ class ScriptedFlow(FlowView):
         """The structure as graph_save takes it."""
         records: list[Argument] = []
         for number, node in enumerate(self.nodes):
-            after, before = (",".join(map(str, n)) for n in (node.after, node.before))
+            rows = [(way, getattr(node, way)) for way in ("after", "before")]
+            after, before = (_listed(links) for _, links in rows)
             records += [number, node.kind, node.priority, node.atom, after, before]
+            for way, links in rows:
+                if len(links) > _LINKS_IN_FIELD:
+                    for field, part in enumerate(_batches(links, _LINKS_IN_FIELD)):
+                        name = f"{number}:{way}:{field}"
+                        records += [name, "+", 0, "", _listed(part), ""]
         return records
 
     def states(self) -> dict[str, str]:
@@ -498,6 +507,13 @@ def submitted(
     usual = {"factory": "m:f", "args": "[]", "kwargs": "{}", "options": "{}"}
     more = {**usual, "name": "inject", "rerun": 0, **args}
     return flow.on("inject", "flow_submit", rest=rest, request=request, **more)
+
+
+def _listed(links: Sequence[int]) -> str:
+    """Write links as a node's record has them."""
+    if len(links) > _LINKS_IN_FIELD:
+        return f"*{len(links)}"
+    return ",".join(map(str, links))
 
 
 def _text(value: Any) -> Any:

@@ -18,6 +18,9 @@ from redisflow.keys import FlowKeys
 from tests.support.workloads import Note
 
 _PASSING = frozenset({"SUCCESS", "IGNORE"})
+
+#: A node with more links than that has them in fields of their own, so many in each.
+_LINKS_IN_FIELD = 64
 _CLEAR = frozenset({"PENDING", "REVERTED", "IGNORE"})
 _CLAIMED = {"RUNNING": "execute", "REVERTING": "revert", "RETRYING": "execute"}
 #: A retry controller that tries again begins to run under the same claim.
@@ -144,11 +147,15 @@ class Flow:
         nodes = {
             int(number): text.split("|")
             for number, text in rows.items()
-            if number != _SENTINEL
+            if number.isdigit()  # neither the sentinel nor some of many links
         }
         found: dict[int, frozenset[str]] = {}
         for number in sorted(nodes):  # links lead to higher numbers
-            links = [int(link) for link in nodes[number][4].split(",") if link]
+            listed = nodes[number][4]
+            if listed.startswith("*"):
+                fields = range(-(-int(listed[1:]) // _LINKS_IN_FIELD))
+                listed = ",".join(rows[f"{number}:before:{field}"] for field in fields)
+            links = [int(link) for link in listed.split(",") if link]
             atoms: set[str] = set()
             for link in links:
                 name = names.get(nodes[link][2])

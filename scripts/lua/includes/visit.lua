@@ -6,9 +6,10 @@
 --- @include "waiting_for"
 --- @include "want_revert"
 --- @include "want_resolve"
--- VISIT[phase](flow, plan, node, atom) -> links, suffix | nil: what a pass does at one node,
--- and whose counters this node then raises since it still holds them back
+-- VISIT[phase](flow, plan, node, atom) -> holds: what a pass does at one node, and whether it
+-- then raises the counters of its neighbours (see RAISES) since it still holds them back
 local VISIT = {}
+local RAISES = {forward = {'after', ''}, backward = {'before', ':revert'}}
 
 local function offer_item(node, item)
   if item then redis.call('ZADD', keys.ready, -node.priority, item) end
@@ -39,7 +40,7 @@ function VISIT.forward(flow, plan, node, atom)
     end
     if atom.intention == 'REVERT' or atom.intention == 'RETRY' then plan.reverts = true end
   end
-  if left > 0 or (atom and not passes(atom)) then return node.after, '' end
+  return left > 0 or (atom and not passes(atom))
 end
 
 function VISIT.backward(_, _, node, atom)
@@ -48,5 +49,5 @@ function VISIT.backward(_, _, node, atom)
     if left == 0 then offer_item(node, waiting_for(atom, true, node)) end
     offer_item(node, left_undone(atom))
   end
-  if left > 0 or (atom and not clears(atom)) then return node.before, ':revert' end
+  return left > 0 or (atom and not clears(atom))
 end

@@ -1,4 +1,5 @@
 --- @include "change_atom"
+--- @include "links"
 --- @include "read"
 --- @include "read_atom"
 --- @include "read_node"
@@ -7,7 +8,7 @@
 -- walk(flow, plan, who) -> done: visit the next of the nodes that links lead to. What is done
 -- with their atoms is named by plan.walk: revert (all is to be undone), again (all starts anew)
 -- or ignore; how far it goes, by plan.depth, as in taskflow's deciders
-local WALK_LIMIT = 200
+local WALK_LIMIT = 50
 local FURTHER = {ALL = 'tref', FLOW = 't', NEIGHBORS = ''}
 
 local function leave_out(flow, atom, who)
@@ -19,24 +20,17 @@ end
 local function next_nodes(plan, queue)
   local found, seen, budget = {}, {}, WALK_LIMIT
   while queue[1] and budget > 0 do
-    local first, position = queue[1][2], 0
-    queue[1][2] = nil
-    for link in string.gmatch(read_node(queue[1][1]).after, '%d+') do
-      position = position + 1
-      if position >= first and budget == 0 then
-        queue[1][2] = position
-        break
-      elseif position >= first then
-        budget = budget - 1
-        local node = not seen[link] and read('GETBIT', keys.reached, link) == 0 and read_node(link)
-        seen[link] = true
-        if node and (plan.depth ~= 'NEIGHBORS' or node.kind == 't') then
-          found[#found + 1] = {node = node, atom = not node.gate and read_atom(node.uuid) or nil}
-          if string.find(FURTHER[plan.depth], node.kind) then queue[#queue + 1] = {link, 1} end
-        end
+    local after, rest = links(read_node(queue[1][1]), 'after', queue[1][2], budget)
+    budget = budget - #after
+    for _, link in ipairs(after) do
+      local node = not seen[link] and read('GETBIT', keys.reached, link) == 0 and read_node(link)
+      seen[link] = true
+      if node and (plan.depth ~= 'NEIGHBORS' or node.kind == 't') then
+        found[#found + 1] = {node = node, atom = not node.gate and read_atom(node.uuid) or nil}
+        if string.find(FURTHER[plan.depth], node.kind) then queue[#queue + 1] = {link, 1} end
       end
     end
-    if not queue[1][2] then table.remove(queue, 1) end
+    if rest then queue[1][2] = rest else table.remove(queue, 1) end
   end
   return found
 end
@@ -53,7 +47,7 @@ local function walk(flow, plan, who)
     if atom and plan.walk == 'again' then start_anew(flow, atom, who) end
     if atom and plan.walk == 'ignore' then leave_out(flow, atom, who) end
   end
-  for i, entry in ipairs(queue) do left[i] = entry[1] .. '@' .. (entry[2] or 1) end
+  for i, entry in ipairs(queue) do left[i] = entry[1] .. '@' .. entry[2] end
   if left[1] then
     redis.call('HSET', keys.plan, 'frontier', table.concat(left, ' '))
   else
