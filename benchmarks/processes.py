@@ -34,7 +34,9 @@ def process(
 
     It has to end when the pipe is closed.
     """
-    context = multiprocessing.get_context("spawn")
+    # A server that forks has imported everything once; a plain fork has our threads.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.__main__"])
     here, there = context.Pipe()
     started = context.Process(target=target, args=(url, there), daemon=True)
     started.start()
