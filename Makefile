@@ -16,7 +16,7 @@ LUACHECK := luacheck --quiet --no-cache --config scripts/lua/.luacheckrc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow chaos check lint lint-lua format bench coverage lock clean
+.PHONY: help demo test slow chaos check lint lint-lua format bench bench-full coverage lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,8 +72,11 @@ format: $(READY) ## put the code in its form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## measure, and print ratios
+bench: $(READY) ## measure, and print ratios: some minutes
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-full: $(READY) ## measure everything at full size: half an hour or more
+	$(BIN)/python -m benchmarks --full $(ARGS)
 
 coverage: $(READY) ## run the tests and say what they did not reach
 	$(BIN)/coverage erase

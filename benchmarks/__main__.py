@@ -10,16 +10,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import (
+    chart,
+    dead_worker,
     flows,
+    graphs,
+    growth,
+    hand_over,
+    idle_workers,
     independent,
+    large_results,
     line,
     lock,
+    long_scripts,
+    many_flows,
     memory,
+    peers,
     report,
+    reverts,
     round_trips,
     script_time,
     sqlite,
     storage_cas,
+    workers,
 )
 from benchmarks.measuring import FULL, NORMAL, QUICK, Bench, Question, Row, Sizes
 from benchmarks.operations import operations
@@ -29,10 +41,21 @@ QUESTIONS: dict[str, Question] = {
     "round_trips": round_trips.measure,
     "storage_cas": storage_cas.measure,
     "lock": lock.measure,
+    "hand_over": hand_over.measure,
     "line": line.measure,
     "independent": independent.measure,
+    "graphs": graphs.measure,
+    "peers": peers.measure,
+    "growth": growth.measure,
+    "workers": workers.measure,
+    "dead_worker": dead_worker.measure,
+    "reverts": reverts.measure,
+    "large_results": large_results.measure,
     "memory": memory.measure,
+    "many_flows": many_flows.measure,
+    "idle_workers": idle_workers.measure,
     "script_time": script_time.measure,
+    "long_scripts": long_scripts.measure,
     "sqlite": sqlite.measure,
 }
 
@@ -59,7 +82,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="QUESTION",
     )
     parser.add_argument("--server", metavar="PROGRAM", help="redis-server by default")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="for all raw figures")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="for all raw figures, as JSON; the chart is put beside it",
+    )
     asked = parser.parse_args(argv)
     logging.disable(logging.WARNING)  # TaskFlow's, of flows that it takes to be slow
     sizes = QUICK if asked.quick else FULL if asked.full else NORMAL
@@ -89,6 +117,10 @@ def _measure(
     now = datetime.datetime.now(datetime.UTC)
     path = out or _OUT / f"{now:%Y%m%d-%H%M%S}.json"
     report.save(path, found, rows, took_s)
+    if series := chart.series_of(rows):
+        drawn = path.with_suffix(".svg")
+        drawn.write_text(chart.draw(series), encoding="utf-8")
+        print(f"\nthe cost of an atom against the size of its flow: {drawn}")
     print(f"\n{sum(took_s.values()):.0f} s; all figures: {path}")
 
 

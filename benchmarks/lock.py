@@ -9,21 +9,18 @@ Both processes are on this machine, so that their monotonic clocks are one.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
-import redis
-
 import redisflow
+from benchmarks import processes
 from benchmarks.bare import BareCas
 from benchmarks.measuring import Bench, Budget, Cost, Row, between, costing, total
 
 _NAME = "measured"
 _LIST = "bare-hand-over"
-_PATIENCE_S = 20
 #: Within this time one who is blocked on the server has gone to sleep here as well.
 _ASLEEP_S = 0.002
 
@@ -80,14 +77,27 @@ def _handed_over(bench: Bench, lock: redisflow.ReaderWriterLock) -> Row:
     each = max(3, bench.sizes.burst // 20)
     bare_s: list[float] = []
     our_s: list[float] = []
-    with _waiter(bench.server.url) as waiter, bench.server.connect() as client:
+    admin, url = bench.server.admin, bench.server.url
+    with (
+        processes.process(processes.pop, url) as (_, popping),
+        processes.process(_enter, url) as (_, entering),
+        bench.server.connect() as client,
+    ):
 
         def pushed() -> float:
-            return _hand_over(bench, waiter, "pop", lambda: client.rpush(_LIST, "1"))
+            return processes.handed_over_s(
+                admin,
+                popping,
+                _LIST,
+                lambda: client.rpush(_LIST, "1"),
+                asleep_s=_ASLEEP_S,
+            )
 
         def released() -> float:
             lock.acquire_write_lock()
-            return _hand_over(bench, waiter, "enter", lock.release_write_lock)
+            return processes.handed_over_s(
+                admin, entering, "enter", lock.release_write_lock, asleep_s=_ASLEEP_S
+            )
 
         pushed()
         released()
@@ -108,54 +118,13 @@ def _handed_over(bench: Bench, lock: redisflow.ReaderWriterLock) -> Row:
     )
 
 
-def _hand_over(
-    bench: Bench, waiter: Connection, what: str, give: Callable[[], object]
-) -> float:
-    """Let the other process wait for something, give it, and return how long it took.
-
-    The time begins before it is sent and ends when the other one has it.
-    """
-    waiter.send(what)
-    until = time.monotonic() + _PATIENCE_S
-    while not bench.server.admin.info("clients")["blocked_clients"]:
-        assert time.monotonic() < until, f"the other process does not {what}"
-    time.sleep(_ASLEEP_S)
-    began = time.monotonic()
-    give()
-    assert waiter.poll(_PATIENCE_S), f"the other process does not {what}"
-    had: float = waiter.recv()
-    return had - began
-
-
-@contextlib.contextmanager
-def _waiter(url: str) -> Iterator[Connection]:
-    """Start a process that waits for what it is told to."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_wait_for_all, args=(url, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield here
-    finally:
-        here.close()
-        process.join(_PATIENCE_S)
-        process.kill()
-
-
-def _wait_for_all(url: str, pipe: Connection) -> None:
-    """Wait for an element, or for the lock, until the pipe is closed."""
+def _enter(url: str, pipe: Connection) -> None:
+    """Wait for the lock whenever told to, until the pipe is closed."""
     lock = redisflow.ReaderWriterLock(redisflow.RedisBackend.from_url(url), _NAME)
-    with (
-        redis.Redis.from_url(url, socket_timeout=None) as client,
-        contextlib.suppress(EOFError),
-    ):
+    with contextlib.suppress(EOFError):
         while True:
-            if pipe.recv() == "pop":
-                client.blpop([_LIST], _PATIENCE_S)
-                pipe.send(time.monotonic())
-            else:
-                lock.acquire_write_lock()
-                had = time.monotonic()
-                lock.release_write_lock()
-                pipe.send(had)
+            pipe.recv()
+            lock.acquire_write_lock()
+            had = time.monotonic()
+            lock.release_write_lock()
+            pipe.send(had)

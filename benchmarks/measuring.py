@@ -28,6 +28,23 @@ class Sizes:
             hundred atoms a call: the longer line has to be one call, too.
         line: tasks in a line.
         independent: tasks that wait for nothing.
+        graphs: tasks in the other shapes that are compared with TaskFlow.
+        peers: tasks in the flows beside which published figures stand.
+        growth: atoms in flows of every shape; the first is what others stand beside.
+        growth_rounds: how often each of those is run.
+        scripts: atoms in flows of which each script is timed.
+        workers: how many run one flow together.
+        crew_rounds: how often they do, and how often other long things are done.
+        no_ops: atoms of no time that they share.
+        tasks_each: how many tasks each of them has, by the time of one in ms.
+        legs: hand-overs of an atom in one flow.
+        leases_s: of workers that are killed.
+        kills: how many are killed of each.
+        idle: workers with nothing to do.
+        idle_s: how long they are watched.
+        flows: how many are there at once.
+        reverts: atoms that are reverted.
+        large: how many large results, and of how many bytes.
         memory: atoms in the flows whose memory is measured.
         sqlite: tasks in a line beside SQLite; 0: not at all.
     """
@@ -38,13 +55,106 @@ class Sizes:
     counted: int
     line: int
     independent: int
+    graphs: int
+    peers: int
+    growth: tuple[int, ...]
+    growth_rounds: int
+    scripts: tuple[int, ...]
+    workers: tuple[int, ...]
+    crew_rounds: int
+    no_ops: int
+    tasks_each: Mapping[int, int]
+    legs: int
+    leases_s: tuple[float, ...]
+    kills: int
+    idle: int
+    idle_s: float
+    flows: int
+    reverts: int
+    large: tuple[int, int]
     memory: tuple[int, ...]
     sqlite: int = 0
 
 
-QUICK = Sizes(3, 2, 50, 10, 40, 40, (50,))
-NORMAL = Sizes(15, 3, 200, 50, 1000, 1000, (2000,))
-FULL = Sizes(25, 7, 500, 50, 1000, 1000, (2000, 10_000), sqlite=400)
+QUICK = Sizes(
+    rounds=3,
+    runs=2,
+    burst=50,
+    counted=10,
+    line=40,
+    independent=40,
+    graphs=30,
+    peers=20,
+    growth=(20, 40),
+    growth_rounds=1,
+    scripts=(30,),
+    workers=(1, 2),
+    crew_rounds=1,
+    no_ops=20,
+    tasks_each={5: 4},
+    legs=3,
+    leases_s=(0.5,),
+    kills=1,
+    idle=3,
+    idle_s=0.5,
+    flows=10,
+    reverts=20,
+    large=(3, 100_000),
+    memory=(50,),
+)
+NORMAL = Sizes(
+    rounds=15,
+    runs=3,
+    burst=200,
+    counted=50,
+    line=1000,
+    independent=1000,
+    graphs=300,
+    peers=500,
+    growth=(1000, 4000),
+    growth_rounds=1,
+    scripts=(4000,),
+    workers=(1, 2, 4, 8),
+    crew_rounds=1,
+    no_ops=1000,
+    tasks_each={5: 100, 50: 100},
+    legs=50,
+    leases_s=(1.0,),
+    kills=2,
+    idle=50,
+    idle_s=5.0,
+    flows=1000,
+    reverts=1000,
+    large=(100, 1_000_000),
+    memory=(2000,),
+)
+FULL = Sizes(
+    rounds=25,
+    runs=7,
+    burst=500,
+    counted=50,
+    line=1000,
+    independent=1000,
+    graphs=1000,
+    peers=500,
+    growth=(1000, 10_000, 100_000),
+    growth_rounds=2,
+    scripts=(10_000, 100_000),
+    workers=(1, 2, 4, 8),
+    crew_rounds=3,
+    no_ops=4000,
+    tasks_each={5: 400, 50: 100},
+    legs=200,
+    leases_s=(1.0, 5.0),
+    kills=4,
+    idle=50,
+    idle_s=30.0,
+    flows=1000,
+    reverts=1000,
+    large=(100, 1_000_000),
+    memory=(2000, 10_000),
+    sqlite=400,
+)
 
 
 @dataclass(frozen=True, slots=True)

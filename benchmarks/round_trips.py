@@ -38,20 +38,21 @@ def measure(bench: Bench) -> Iterator[Row]:
                 budget=Budget(1, at_least=False),
                 raw={"calls": count, "commands": dict(commands)},
             )
+    # A listener may suspend the flow: it is told before more is taken.
     shapes = (
-        ("an atom in a line", flows.line, False),
-        ("an atom that takes its predecessor's result", flows.handing_on, False),
-        ("an atom in a line, with a listener", flows.line, True),
+        ("an atom in a line", flows.line, False, 1),
+        ("an atom that takes its predecessor's result", flows.handing_on, False, 1),
+        ("an atom in a line, with a listener", flows.line, True, 2),
+        ("an atom, executed and reverted", flows.failing, False, 3),
     )
-    for what, shape, listened in shapes:
+    for what, shape, listened, limit in shapes:
         short = _of_run(bench, shape(count), listened=listened)
         long = _of_run(bench, shape(3 * count), listened=listened)
         each = (long.total() - short.total()) / (2 * count)
         yield Row(
             f"round trips: {what}",
             [each],
-            # A listener may suspend the flow: it is told before more is taken.
-            budget=Budget(2 if listened else 1, at_least=False),
+            budget=Budget(limit, at_least=False),
             detail=[f"a whole run of {3 * count}: {_listed(long)}"],
             raw={"atoms": 3 * count, "commands": dict(long), "short": dict(short)},
         )
@@ -65,14 +66,21 @@ def _of_run(
     with flows.ours(made, bench.server.url, store=store) as engine:
         if listened:
             engine.atom_notifier.register("*", lambda *_told: None)
-        with received(bench) as commands:
+        with received(bench) as commands, contextlib.suppress(flows.Failed):
             engine.run()
     return commands
 
 
 @contextlib.contextmanager
-def received(bench: Bench) -> Iterator[collections.Counter[str]]:
-    """Count what the server receives inside of the block, scripts by their names."""
+def received(
+    bench: Bench, *, heartbeats: bool = False
+) -> Iterator[collections.Counter[str]]:
+    """Count what the server receives inside of the block, scripts by their names.
+
+    Args:
+        bench: has the server.
+        heartbeats: count those, too: there are some, whatever is done.
+    """
     commands: collections.Counter[str] = collections.Counter()
     with (
         contextlib.closing(bench.server.connect()) as client,
@@ -83,6 +91,8 @@ def received(bench: Bench) -> Iterator[collections.Counter[str]]:
         yield commands
         bench.server.admin.echo(_END)
         reader.join()
+    if not heartbeats:
+        del commands["worker_heartbeat"]
 
 
 def _read(monitor: redis.client.Monitor, commands: collections.Counter[str]) -> None:
@@ -95,8 +105,7 @@ def _read(monitor: redis.client.Monitor, commands: collections.Counter[str]) -> 
             return
         command = words[0].upper()
         name = names.get(words[1], command) if command == "EVALSHA" else command
-        if name != "worker_heartbeat":  # one every few seconds, whatever is done
-            commands[name] += 1
+        commands[name] += 1
 
 
 def _listed(commands: collections.Counter[str]) -> str:
