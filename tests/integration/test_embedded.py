@@ -598,7 +598,7 @@ def test_a_server_that_hangs_is_not_doubled(orphaned: bool) -> None:
     os.kill(server.pid, signal.SIGSTOP)
     try:
         # Whoever is late to find that out itself has waited long enough to say so.
-        with pytest.raises(Unavailable, match="does not answer|was not ready within"):
+        with pytest.raises(Unavailable, match=r"does not answer|was not ready within"):
             embedded.ensure_running(start_timeout_s=0.5)
     finally:
         os.kill(server.pid, signal.SIGCONT)
