@@ -7,7 +7,7 @@ arguments will have no provider at all; it reads no result of an atom.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -121,7 +121,7 @@ class Lookup:
 
     def _asked(
         self, name: str, named: Named, scope: Levels, *, settled: bool, every: bool
-    ) -> list[Provider]:
+    ) -> Sequence[Provider]:
         """List the providers that are asked for a name, or the first one of a scope."""
         if named.injected:
             return named.injected

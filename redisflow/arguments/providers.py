@@ -82,7 +82,7 @@ class Named:
     """
 
     all: dict[Provider, None] = field(default_factory=dict)
-    injected: list[Provider] = field(default_factory=list)
+    injected: tuple[Provider, ...] = ()
     atoms: dict[str, Provider] = field(default_factory=dict)
     _ranked: tuple[Scopes, int, Ranking] | None = None
 
@@ -92,7 +92,7 @@ class Named:
             return
         self.all[provider] = None
         if provider.name is TRANSIENT or provider.name == INJECTOR:
-            self.injected.append(provider)
+            self.injected += (provider,)
         else:
             self.atoms[provider.name] = provider
 
@@ -133,7 +133,10 @@ class Providers:
         """
         self._mappings.setdefault(origin, {}).update(mapping)
         for name, index in mapping.items():
-            self._named.setdefault(name, Named()).add(Provider(origin, index))
+            named = self._named.get(name)
+            if named is None:
+                named = self._named[name] = Named()
+            named.add(Provider(origin, index))
 
     def of(self, name: str) -> tuple[Provider, ...]:
         """List the providers of a name; empty if it has none."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from taskflow import flow, retry, task
 from taskflow.deciders import Depth
@@ -44,9 +44,8 @@ LINKS_IN_FIELD = 64
 Record = tuple[str, str, int, str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One node of the graph.
+class Node(NamedTuple):
+    """One node of the graph; a tuple, so that garbage collections need not visit it.
 
     Attributes:
         kind: ``t`` task, ``r`` retry, ``f`` beginning and ``e`` end of a flow.

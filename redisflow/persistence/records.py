@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskflow import states
 from taskflow.persistence import models
@@ -236,8 +236,7 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
         raise CorruptKey(message, key=key) from error
 
 
-@dataclass(frozen=True, slots=True)
-class NewAtom:
+class NewAtom(NamedTuple):
     """An atom that is to have details.
 
     Attributes:
