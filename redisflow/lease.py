@@ -157,6 +157,7 @@ class _Heartbeat:
                 )
                 self._thread.start()
             if lease.due < self._wakes_at:
+                self._wakes_at = lease.due
                 self._changed.notify()
 
     def drop(self, lease: Lease) -> None:
@@ -181,18 +182,22 @@ class _Heartbeat:
         with self._changed:
             while True:
                 now = monotonic()
+                wakes_at = ends_at
                 if self._leases:
                     lease = min(self._leases, key=lambda kept: kept.due)
                     if lease.due <= now:
                         return lease
                     ends_at = now + _LINGER_S
-                    self._wakes_at = lease.due
+                    wakes_at = lease.due
                 elif now >= ends_at:
                     self._thread = None
                     return None
-                else:
-                    self._wakes_at = ends_at
-                self._changed.wait(self._wakes_at - now)
+                # A lease is often dropped before this thread has woken for it. It then
+                # wakes in vain once: were it to sleep longer, each would wake it anew.
+                if self._wakes_at > now:
+                    wakes_at = min(wakes_at, self._wakes_at)
+                self._wakes_at = wakes_at
+                self._changed.wait(wakes_at - now)
 
 
 _heartbeats: dict[str, _Heartbeat] = {}
