@@ -13,6 +13,9 @@ left, so it always lies before the server's deadline: a holder that stops there 
 in time, also while the server is away. It is a reason to stop, never a reason to go
 on; what counts is what the server accepts.
 
+A lease may begin with a shorter one, ``first_s``, that was given before anybody asked
+for its whole length: that one is renewed almost at once.
+
 `Lease.steady` tells whether renewals went through without a gap for at least half a
 lease. Who declares others dead must ask for it: when the server itself stood still,
 everybody's lease is over at once, and nobody is dead.
@@ -33,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 #: Part of a lease that may pass between two renewals.
 RENEW_AT = 1 / 3
+#: Part of a first, shorter lease that may pass before its renewal: what has ended by
+#: then has cost the server nothing more.
+_SOON = 1 / 20
 #: For how long the thread stays when there is nothing to renew.
 _LINGER_S = 10.0
 
@@ -45,6 +51,8 @@ class Lease:
             many seconds to call it again at the latest.
         lease_s: how long a renewal lasts.
         since: when the request was sent that got it; now by default.
+        first_s: how long it lasts from then on, if not as long as a renewal: it is then
+            renewed soon.
         margin_s: how much earlier it is over here than on the server.
         on_lost: called once it is lost, unless it was dropped before.
         server: where it is: one that does not answer holds up its own leases only.
@@ -60,6 +68,7 @@ class Lease:
         *,
         lease_s: float,
         since: float | None = None,
+        first_s: float | None = None,
         margin_s: float = 0.0,
         on_lost: Callable[[], object] | None = None,
         server: str = "",
@@ -74,10 +83,14 @@ class Lease:
         self.over = False
         self.dropped = False
         self._event: threading.Event | None = None
-        self.trusted_until = since + self._trusted_s
         self._steady_since = now
         self._last_renewal = now
-        self.due = since + lease_s * RENEW_AT
+        if first_s is None:
+            self.trusted_until = since + self._trusted_s
+            self.due = since + lease_s * RENEW_AT
+        else:
+            self.trusted_until = since + first_s - margin_s
+            self.due = now + first_s * _SOON
 
     @property
     def lost(self) -> threading.Event:

@@ -12,8 +12,9 @@
   here, the server knows only owner -> deadline: what is sent twice has one effect. All
   lock objects of a name share it. The child of a fork owns nothing of its parent's.
 * **One queue.** Readers and writers enter in the order of their tickets, consecutive
-  readers together. Scripts let in whoever may enter; a hint wakes it, and since a hint
-  can be lost it also looks by itself, once a second or five times in a lease.
+  readers together. Scripts let in whoever may enter, for three of its looks; a hint
+  that names its ticket and fence wakes it, and it is in without asking again. Since a
+  hint can be lost it also looks by itself, once a second or five times in a lease.
 * **Leases.** The heartbeat thread renews them. A process, or a thread, that dies in its
   section is renewed no longer; at the end of its lease the next one enters. A waiter
   that dies costs the others at most three such looks.
@@ -29,7 +30,7 @@
                 ┌─────────── timeout, interrupt ──► nothing held
     acquire ─► queue ─► granted ─► held ─► release ─► next in the queue
                 ▲         │         └─ lease over, or taken away ─► lost
-                └─────────┘ not confirmed in time
+                └─────────┘ hint lost, or read too late, and not confirmed in time
 """
 
 from __future__ import annotations

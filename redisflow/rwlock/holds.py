@@ -123,6 +123,7 @@ class SharedLock:
         *,
         lease_s: float,
         since: float,
+        granted_s: float | None = None,
         lost: Callable[[], object],
     ) -> None:
         """Renew the lease of a section from now on.
@@ -132,6 +133,8 @@ class SharedLock:
             client: where the lock is.
             lease_s: length of the lease.
             since: when the request was sent that got it.
+            granted_s: how long it lasts if it is not renewed soon; as long as any
+                other one by default.
             lost: called once it is lost.
         """
         heart = self._heart(client, lease_s)
@@ -154,6 +157,7 @@ class SharedLock:
             renew,
             lease_s=lease_s,
             since=since,
+            first_s=granted_s,
             margin_s=max(0.005, lease_s * _MARGIN),
             on_lost=lost,
             server=self._address,

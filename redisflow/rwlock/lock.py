@@ -314,19 +314,21 @@ class ReaderWriterLock:
         until = None
         if blocking:
             until = inf if timeout is None else monotonic() + timeout
-        sent = self._server.enter(hold, does, until=until)
-        if sent is None:
+        grant = self._server.enter(hold, does, until=until)
+        if grant is None:
             return False
-        self._keep(hold, sent)
+        hold.fence = grant.fence
+        self._keep(hold, grant.since, None if grant.confirmed else grant.lease_s)
         hold.section += 1
         return True
 
-    def _keep(self, hold: Hold, since: float) -> None:
+    def _keep(self, hold: Hold, since: float, granted_s: float | None = None) -> None:
         self._shared.keep(
             hold,
             self._server.client,
             lease_s=self.lease_s,
             since=since,
+            granted_s=granted_s,
             lost=lambda: self._tell(hold),
         )
 

@@ -1,5 +1,16 @@
 """The server's side of a lock: entering it, waiting for it, leaving it.
 
+A hint tells a waiter which ticket was let in, with which fence and for how long. It is
+believed without asking again, since a ticket is given once: who was told that its
+ticket waits, and then reads that it was let in, knows that this happened after it had
+asked, and so that its lease goes on at least until
+
+    when it asked + for how long a grant lasts
+
+by its own clock. A hint of another ticket, or of another form, is a reason to look;
+so is one that comes when most of that time is over: the thread was held up, and
+others may be in since.
+
 A request whose reply was lost may have been done. Entering is repeated until the answer
 is known, and has one effect. Leaving is repeated as well; its answer then no longer
 tells whether the lock was held until then, and what is known here decides.
@@ -8,6 +19,7 @@ tells whether the lock was held until then, and what is known here decides.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 from typing import Literal
 
@@ -21,8 +33,28 @@ Does = Literal["writes", "reads"]
 
 #: The shortest wait between two looks at the lock.
 _SHORTEST_S = 0.005
+#: Part of a grant in which a hint of it is believed: two of its `PATIENCE` looks.
+_BELIEVED = 2 / 3
 #: For how long leaving the queue is tried by one who gives up.
 _GIVE_UP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease on a lock, as it was got.
+
+    Attributes:
+        fence: of the last writer: its own, if it writes.
+        since: a time before it began, by `time.monotonic`.
+        lease_s: its length, counted from there.
+        confirmed: whether it is of full length: nobody has asked for that yet where a
+            hint has told of it.
+    """
+
+    fence: int
+    since: float
+    lease_s: float
+    confirmed: bool
 
 
 class LockServer:
@@ -43,16 +75,16 @@ class LockServer:
             else Scripts(client, keys)
         )
 
-    def enter(self, hold: Hold, does: Does, *, until: float | None) -> float | None:
+    def enter(self, hold: Hold, does: Does, *, until: float | None) -> Grant | None:
         """Wait for the lock.
 
         Args:
-            hold: the thread's; gets the fence.
+            hold: the thread's.
             does: whether it is to write or to read.
             until: when to give up; None to ask once only, without a place in the queue.
 
         Returns:
-            When the request was sent that got it; None if others hold it.
+            What was got; None if others hold it.
 
         Raises:
             Unavailable: the server was not reached.
@@ -63,15 +95,17 @@ class LockServer:
                 sent = monotonic()
                 reply = self._acquire(hold, does, wait_s, until)
                 if reply.status == "HELD" and monotonic() - sent < self.lease_s / 2:
-                    hold.fence = reply.fields[0]
-                    return sent
+                    return Grant(reply.fields[0], sent, self.lease_s, confirmed=True)
                 if reply.status == "BUSY":
                     return None
                 if until is not None and monotonic() >= until:
                     self.give_up(hold)
                     return None
                 if reply.status == "QUEUED":
-                    self._wait(hold, reply.fields[0] / 1000, until)
+                    leases_end_ms, ticket = reply.fields
+                    hint = self._wait(hold, leases_end_ms / 1000, until)
+                    if granted := _granted(hint, ticket, sent):
+                        return granted
         except BaseException:
             self.give_up(hold)
             raise
@@ -140,11 +174,32 @@ class LockServer:
         )
         return reply.status
 
-    def _wait(self, hold: Hold, leases_end_s: float, until: float | None) -> None:
+    def _wait(
+        self, hold: Hold, leases_end_s: float, until: float | None
+    ) -> bytes | None:
         """Wait for a hint, for the end of the holders' leases, or for the next look."""
         block_s = min(poll_s(self.lease_s), leases_end_s)
         if until is not None:
             block_s = min(block_s, until - monotonic())
         block_s = max(_SHORTEST_S, block_s)
         key = self.scripts.keys.lock_wake(hold.owner)
-        self.client.block("BLPOP", key, block_s, block_s=block_s)
+        reply = self.client.block("BLPOP", key, block_s, block_s=block_s)
+        return None if reply is None else bytes(reply[1])
+
+
+def _granted(hint: bytes | None, ticket: int, asked: float) -> Grant | None:
+    """Read what a hint says, unless only a look at the lock can tell.
+
+    Args:
+        hint: as grant_lock writes it.
+        ticket: that the thread waits with.
+        asked: when the request was sent whose answer was that it waits with it.
+    """
+    try:
+        let_in, fence, lease_ms = map(int, (hint or b"").split())
+    except ValueError:
+        return None
+    lease_s = lease_ms / 1000
+    if let_in != ticket or monotonic() >= asked + lease_s * _BELIEVED:
+        return None
+    return Grant(fence, asked, lease_s, confirmed=False)

@@ -15,11 +15,11 @@
     wait_ms   int  it will ask again within this time; 0: it does not wait
 
   RETURNS
-    {'HELD', fence}     it holds the lock; the fence of the last writer
-    {'QUEUED', ms}      it waits; in that time the leases of those who hold it end
-    {'BUSY', ms}        others hold it, or wait for it, and nothing was changed for this one
-    {'GONE'}            no such lock
-    {'SCHEMA', n}       a newer version wrote it
+    {'HELD', fence}         it holds the lock; the fence of the last writer
+    {'QUEUED', ms, ticket}  it waits; in that time the leases of those who hold it end
+    {'BUSY', ms}            others hold it, or wait for it: nothing was changed for this one
+    {'GONE'}                no such lock
+    {'SCHEMA', n}           a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "open_lock"
@@ -70,16 +70,17 @@ elseif args.wait_ms == 0 then
   end
   answer = {'BUSY', lock_wait(lock, now)}
 else
+  local ticket = mine and tonumber(redis.call('ZSCORE', keys.lock_queue, args.owner))
   if not mine then
-    local ticket = tonumber(redis.call('HGET', keys.lock, 'ticket')) or 0
-    redis.call('ZADD', keys.lock_queue, int(ticket + 1), args.owner)
-    redis.call('HSET', keys.lock, 'ticket', int(ticket + 1))
+    ticket = (tonumber(redis.call('HGET', keys.lock, 'ticket')) or 0) + 1
+    redis.call('ZADD', keys.lock_queue, int(ticket), args.owner)
+    redis.call('HSET', keys.lock, 'ticket', int(ticket))
     redis.pcall('DEL', keys.lock .. '_wake:' .. args.owner)
   end
   entry.does, entry.since = queued, mine and mine.since or now
   entry.deadline, entry.claim_ms = now + args.wait_ms, args.wait_ms
   note_owner(args.owner, entry)
-  answer = {'QUEUED', lock_wait(lock, now)}
+  answer = {'QUEUED', lock_wait(lock, now), ticket}
 end
 save_lock(lock)
 return answer

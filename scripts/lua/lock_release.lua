@@ -30,10 +30,12 @@
 local lock, refusal = open_lock(args.keep_ms > 0)
 if not lock then return refusal end
 local now = now_ms()
-if lock.waiting == 0 and lock.writer == args.owner and args.keep_ms == 0 then
+if lock.writer == args.owner and args.keep_ms == 0 then
+  local answer = lock.deadline > now and 'OK' or 'LOST'
   drop_hold(lock, args.owner)
+  grant_lock(lock, now)
   save_lock(lock)
-  return {lock.deadline > now and 'OK' or 'LOST'}
+  return {answer}
 end
 local entry = lock_owner(lock, args.owner) or {claim_ms = 0, who = ''}
 reap_lock(lock, now)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -159,7 +160,7 @@ def test_wake_up_before_the_wait_is_not_lost(lock, keys, pool, monkeypatch):
     def freed_first(hold, leases_end_s, until):
         waits.append(leases_end_s)
         keys.release("other:1")
-        wait(hold, 60.0, until)
+        return wait(hold, 60.0, until)
 
     monkeypatch.setattr(lock._server, "_wait", freed_first)
     assert lock.acquire_write_lock(timeout=20)
@@ -173,7 +174,7 @@ def test_false_hint_is_no_grant(lock, keys, pool, monkeypatch):
 
     def counted(hold, leases_end_s, until):
         looks.append(hold.owner)
-        wait(hold, leases_end_s, until)
+        return wait(hold, leases_end_s, until)
 
     monkeypatch.setattr(lock._server, "_wait", counted)
     waiting = pool.submit(lock.acquire_write_lock)
@@ -186,6 +187,127 @@ def test_false_hint_is_no_grant(lock, keys, pool, monkeypatch):
     assert len(looks) < 12
     keys.release("other:1")
     assert waiting.result(20)
+
+
+@pytest.fixture
+def looks(lock, monkeypatch):
+    """Count how often the lock is asked for."""
+    acquire, looks = lock._server._acquire, []
+
+    def counted(*args):
+        looks.append(args)
+        return acquire(*args)
+
+    monkeypatch.setattr(lock._server, "_acquire", counted)
+    return looks
+
+
+@pytest.mark.parametrize("side", ["read", "write"])
+def test_hint_of_this_wait_is_believed(lock, keys, pool, looks, side):
+    """It is in without asking again, with the fence of the lock; then it renews."""
+    keys.acquire("other:1")
+    waiting = pool.submit(entered, lock, side)
+    (owner,) = eventually(lambda: keys.queue)
+    keys.release("other:1")
+
+    fence, granted_s, trusted_s = waiting.result(20)
+
+    assert len(looks) == 1
+    assert keys.inside == [owner]
+    assert fence == (keys.fence if side == "write" else None)
+    # Three looks' time, five of which are a lease; here it ends before it does there.
+    assert 0 < granted_s < 3
+    assert trusted_s > 4
+    pool.submit(getattr(lock, f"release_{side}_lock")).result(20)
+    assert keys.inside == []
+
+
+def entered(lock, side):
+    """Enter, and stay until the lease has been renewed.
+
+    Returns the fence, and how long the lease was to last before and after that.
+    """
+    assert getattr(lock, f"acquire_{side}_lock")(timeout=20)
+    lease, began = lock._shared.hold.lease, time.monotonic()
+    first = lease.trusted_until
+    eventually(lambda: lease.trusted_until != first)
+    renewed = time.monotonic()
+    lock.check()
+    return lock.fence, first - began, lease.trusted_until - renewed
+
+
+def test_hint_of_another_wait_lets_nobody_in(lock, keys, pool, monkeypatch):
+    """Tickets before and after its own, and what is no hint: it looks, and waits on."""
+    keys.acquire("other:1")
+    wait, found = lock._server._wait, []
+
+    def counted(*args):
+        found.append(wait(*args))
+        return found[-1]
+
+    monkeypatch.setattr(lock._server, "_wait", counted)
+    waiting = pool.submit(lock.acquire_write_lock)
+    (owner,) = eventually(lambda: keys.queue)
+    ticket = int(keys.fields["ticket"])
+    fence = keys.fence + 1
+    hints = (f"{ticket - 1} {fence} 3000", f"{ticket + 1} {fence} 3000", f"{ticket}")
+    for hint in (*hints, "1", "", f"{ticket} {fence} 0", f"{ticket} x 3000"):
+        keys.client.execute("RPUSH", keys.keys.lock_wake(owner), hint)
+        eventually(lambda hint=hint: hint.encode() in found)
+    assert not waiting.done()
+    assert (keys.writer, keys.queue) == ("other:1", [owner])
+    keys.release("other:1")
+    assert waiting.result(20)
+
+
+def test_grant_that_lapsed_before_its_hint_was_read_is_not_believed(
+    lock, keys, monkeypatch, looks
+):
+    """It was held up until the lock was another's: it asks, and waits anew."""
+    lock.lease_s = lock._server.lease_s = 0.5
+    keys.acquire("other:1")
+    wait, hints = lock._server._wait, []
+
+    def held_up(hold, leases_end_s, until):
+        if not hints:
+            keys.acquire("other:2", lease_ms=1_000)
+            keys.release("other:1")
+            hints.append(wait(hold, leases_end_s, until))
+            assert keys.writer == hold.owner
+            keys.lapse(hold.owner)
+            until_over = time.monotonic() + 0.3  # three looks of 0.1 s
+            eventually(lambda: time.monotonic() > until_over)
+            keys.acquire("other:2", lease_ms=1_000)
+            assert keys.writer == "other:2"
+            return hints[0]
+        assert keys.queue == [hold.owner]
+        keys.release("other:2")
+        return wait(hold, leases_end_s, until)
+
+    monkeypatch.setattr(lock._server, "_wait", held_up)
+    with lock.write_lock(timeout=20):
+        assert len(hints[0].split()) == 3
+        assert len(looks) >= 2
+        assert keys.inside == [lock._shared.hold.owner]
+
+
+def test_thread_that_is_held_up_after_it_believed_does_no_harm(lock, keys, pool, admin):
+    """The lease of a grant is over when nobody renews it: the section is lost."""
+    lock.lease_s = lock._server.lease_s = 0.5
+    keys.acquire("other:1")
+
+    def section():
+        with pytest.raises(LeaseLost), lock.write_lock(timeout=20):
+            keys.lapse(lock._shared.hold.owner)  # as if it had stood still
+            keys.acquire("other:2")
+            assert lock.lost.wait(20)
+        return True
+
+    inside = pool.submit(section)
+    eventually(lambda: keys.queue)
+    keys.release("other:1")
+    assert inside.result(20)
+    assert keys.writer == "other:2"
 
 
 def test_interrupted_waiter_leaves_the_queue(lock, keys, pool):

@@ -53,7 +53,7 @@ def test_behind_a_writer_everybody_waits(lock, does):
     """QUEUED, with the time in which the writer's lease ends."""
     lock.acquire("p:1", lease_ms=10_000)
 
-    status, ms = lock.acquire("p:2", does)
+    status, ms, _ticket = lock.acquire("p:2", does)
 
     assert (status, lock.queue) == ("QUEUED", ["p:2"])
     assert 0 < ms <= 10_000
@@ -64,7 +64,7 @@ def test_writer_waits_for_the_last_reader(lock):
     lock.acquire("p:1", "reads", lease_ms=1_000)
     lock.acquire("p:2", "reads", lease_ms=10_000)
 
-    status, ms = lock.acquire("p:3")
+    status, ms, _ticket = lock.acquire("p:3")
 
     assert status == "QUEUED"
     assert 1_000 < ms <= 10_000
@@ -77,6 +77,31 @@ def test_reader_does_not_pass_a_writer_that_waits(lock):
 
     assert lock.acquire("p:3", "reads")[0] == "QUEUED"
     assert lock.queue == ["p:2", "p:3"]
+
+
+def test_hint_tells_ticket_fence_and_length_of_the_grant(lock):
+    """What QUEUED has told, and what the lock is held with: a waiter need not ask."""
+    lock.acquire("p:1")
+    _, _, ticket = lock.acquire("p:2", wait_ms=1_000)
+    assert lock.acquire("p:2", wait_ms=3_000)[2] == ticket
+
+    lock.release("p:1")
+
+    assert lock.hints("p:2") == [f"{ticket} {lock.fence} 3000"]
+    assert lock.acquire("p:2") == ["HELD", lock.fence]
+
+
+def test_every_place_in_the_queue_has_a_ticket_of_its_own(lock):
+    """A hint of an earlier wait is none of a later one, and is thrown away."""
+    lock.acquire("p:1")
+    first = lock.acquire("p:2", "reads")[2]
+    lock.release("p:1")
+    lock.release("p:2")
+    lock.acquire("p:1")
+    assert lock.woken("p:2")
+
+    assert lock.acquire("p:2", "reads")[2] > first
+    assert not lock.woken("p:2")
 
 
 def test_waiter_that_asks_again_keeps_its_place(lock):

@@ -123,6 +123,11 @@ class ScriptedLock:
         """Whether a hint waits for somebody."""
         return bool(self.client.execute("EXISTS", self.keys.lock_wake(owner)))
 
+    def hints(self, owner: str) -> list[str]:
+        """The hints that wait for somebody."""
+        found = self.client.execute("LRANGE", self.keys.lock_wake(owner), 0, -1)
+        return [hint.decode() for hint in found]
+
     def lapse(self, owner: str) -> None:
         """Let the lease of a holder be over, or a waiter not have been heard of."""
         if self.writer == owner:
