@@ -26,6 +26,7 @@ def wait_on(handle: Handle, command: tuple[Argument, ...], timeout_s: float) -> 
         server = handle.get_redis_connection(node)
     else:
         server = cast(redis.Redis, handle)
+    shape = server.response_callbacks.get(str(command[0]).upper())
     pool = server.connection_pool
     connection = pool.get_connection()
     try:
@@ -38,7 +39,6 @@ def wait_on(handle: Handle, command: tuple[Argument, ...], timeout_s: float) -> 
         raise
     finally:
         pool.release(connection)
-    shape = server.response_callbacks.get(str(command[0]).upper())
     # What redis-py makes of no reply differs: None here, an empty list there.
     return reply if shape is None or reply is None else shape(reply)
 

@@ -343,16 +343,19 @@ class ReaderWriterLock:
         kept, lost = hold.lease, hold.lost
         if kept is None:
             return False
-        lease.drop(kept)
         if hold.readers:
+            lease.drop(kept)
             return self._downgrade(hold, kept) or lost
         hold.lease = None
+        kept.dropped = True
         limit_s = min(kept.trusted_until - monotonic(), self._deadline_s)
         try:
             return self._server.leave(hold, keep=False, deadline_s=limit_s) or lost
         except Unavailable as error:
             logger.warning("%r is left to its lease: %s", self, error)
             return lost
+        finally:
+            lease.drop(kept)  # whoever waits need not wait for this, too
 
     def _downgrade(self, hold: Hold, kept: lease.Lease) -> bool:
         """Go on as a reader; returns whether the lock is lost."""

@@ -19,9 +19,8 @@ tells whether the lock was held until then, and what is known here decides.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from redisflow.client import Client
 from redisflow.errors import NotFound, RedisFlowError, Unavailable
@@ -39,8 +38,7 @@ _BELIEVED = 2 / 3
 _GIVE_UP_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A lease on a lock, as it was got.
 
     Attributes:

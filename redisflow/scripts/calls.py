@@ -70,7 +70,9 @@ class Scripts:
             name: the script's name.
             of: uuid of the atom whose records are among the script's keys.
             rest: values of the argument that ends in ``...``.
-            deadline_s: how long to go on trying; the client's own by default.
+            deadline_s: how long to go on trying; the client's own by default. 0: send
+                it once. Whoever is told to wait for others' section does so until
+                the client's own deadline then: that was no failure.
             args: the other arguments, by the names in the script's header.
 
         Raises:
@@ -127,11 +129,11 @@ class Scripts:
         deadline_s: float | None,
     ) -> Reply:
         """Run a script that met somebody else's section in a section of its own."""
-        limit_s = self.client.config.deadline_s if deadline_s is None else deadline_s
+        limit_s = deadline_s or self.client.config.deadline_s
         until = monotonic() + limit_s
         with self._guard.turn(limit_s) as fence:
             values[script.args.index("fence")] = fence
-            left_s = max(0.0, until - monotonic())
+            left_s = 0.0 if deadline_s == 0 else max(0.0, until - monotonic())
             return self._check(script, self._run(script, keys, values, left_s))
 
     def _bind(self, name: str) -> tuple[Script, list[str]]:

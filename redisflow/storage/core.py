@@ -14,7 +14,14 @@ from taskflow.persistence import models
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import Levels
-from redisflow.errors import FlowLost, InvalidState, NotFound, Refused, Unavailable
+from redisflow.errors import (
+    FlowLost,
+    InvalidState,
+    Locked,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from redisflow.persistence import AtomRecord, RedisBackend
 from redisflow.persistence.fields import seen_of
 from redisflow.persistence.names import as_name
@@ -153,6 +160,8 @@ class StorageCore:
         known = max(self.mirror.rev, self.mirror.heard)
         try:
             return self._call(name, of=of, deadline_s=0.0, who=who, again="", **args)
+        except Locked:
+            raise  # it is known to have moved nothing
         except (Unavailable, Refused):
             return self._call(name, of=of, who=who, again=known, **args)
 

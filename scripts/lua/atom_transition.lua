@@ -59,7 +59,7 @@ if args.expected ~= '' and old ~= args.expected then return {'OTHER', old} end
 if to == old and intention == atom.intention then return {'SAME', old} end
 if atom.owner ~= '' then return {'HELD', atom.owner} end
 if args.checked == 1 and to ~= old
-    and not atom_transition_of(read('HGET', atom.key, 'type'), old, to) then
+    and not atom_transition_of(atom.type, old, to) then
   return {'INVALID', old}
 end
 check_derived()

@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from redisflow import ReaderWriterLock, RedisBackend
+from redisflow.client import Client
 from redisflow.errors import ConfigError, FlowLost, LeaseLost, Locked
 from redisflow.keys import Keys
+from redisflow.scripts import catalogue
 from tests.support.eventually import eventually
 from tests.support.locks import ScriptedLock
 from tests.support.storages import Noop
@@ -460,6 +462,35 @@ def test_reader_keeps_writes_out_and_writes_nothing_itself(two_storages, pool):
         awaiting(ours.lock, "awaits-write")
         assert ours.get_atom_state("a") == "PENDING"
     writing.result(20)
+
+
+def test_compare_and_set_waits_for_its_turn_once(two_storages, pool, monkeypatch):
+    """It is refused, waits, is let in by the hint, moves the state and leaves."""
+    ours, theirs = two_storages
+    theirs.get_atom_state("a")
+    names = {script.sha: name for name, script in catalogue().items()}
+    sent, run = [], Client.run_script
+
+    def noted(client, sha, *rest, **options):
+        if client is theirs.backend.client:
+            sent.append(names[sha])
+        return run(client, sha, *rest, **options)
+
+    with ours.lock.write_lock():
+        monkeypatch.setattr(Client, "run_script", noted)
+        moving = pool.submit(
+            theirs.transition_atom_state, "a", "RUNNING", expected="PENDING"
+        )
+        awaiting(ours.lock, "awaits-write")
+    assert moving.result(20) == (True, "PENDING")
+    asked = [name for name in sent if name not in ("lock_list", "lock_extend")]
+    waited = asked.count("lock_acquire")  # again only after a second without a hint
+    assert asked == [
+        "atom_transition",
+        *["lock_acquire"] * max(1, waited),
+        "atom_transition",
+        "lock_release",
+    ]
 
 
 def test_write_that_waits_too_long_is_not_applied(two_storages, pool, monkeypatch):

@@ -1,6 +1,7 @@
--- leave_queue(lock, owner) -> bool: false if it was not in it
-local function leave_queue(lock, owner)
-  if lock.waiting == 0 or redis.call('ZREM', keys.lock_queue, owner) == 0 then
+-- leave_queue(lock, owner, popped) -> bool: false if it was not in it
+local function leave_queue(lock, owner, popped)
+  if not popped and (lock.waiting == 0
+      or redis.call('ZREM', keys.lock_queue, owner) == 0) then
     return false
   end
   lock.waiting = lock.waiting - 1
