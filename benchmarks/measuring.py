@@ -44,6 +44,7 @@ class Sizes:
         idle_s: how long they are watched.
         flows: how many are there at once.
         reverts: atoms that are reverted.
+        retries: tasks that are retried, each by a controller of its own.
         large: how many large results, and of how many bytes.
         memory: atoms in the flows whose memory is measured.
         sqlite: tasks in a line beside SQLite; 0: not at all.
@@ -71,6 +72,7 @@ class Sizes:
     idle_s: float
     flows: int
     reverts: int
+    retries: int
     large: tuple[int, int]
     memory: tuple[int, ...]
     sqlite: int = 0
@@ -99,6 +101,7 @@ QUICK = Sizes(
     idle_s=0.5,
     flows=10,
     reverts=20,
+    retries=10,
     large=(3, 100_000),
     memory=(50,),
 )
@@ -125,6 +128,7 @@ NORMAL = Sizes(
     idle_s=5.0,
     flows=1000,
     reverts=1000,
+    retries=100,
     large=(100, 1_000_000),
     memory=(2000,),
 )
@@ -151,6 +155,7 @@ FULL = Sizes(
     idle_s=30.0,
     flows=1000,
     reverts=1000,
+    retries=500,
     large=(100, 1_000_000),
     memory=(2000, 10_000),
     sqlite=400,
