@@ -32,6 +32,7 @@ class Sizes:
         peers: tasks in the flows beside which published figures stand.
         growth: atoms in flows of every shape; the first is what others stand beside.
         growth_rounds: how often each of those is run.
+        growth_small: how often the first is, before each of the others and after it.
         scripts: atoms in flows of which each script is timed.
         workers: how many run one flow together.
         crew_rounds: how often they do, and how often other long things are done.
@@ -60,6 +61,7 @@ class Sizes:
     peers: int
     growth: tuple[int, ...]
     growth_rounds: int
+    growth_small: int
     scripts: tuple[int, ...]
     workers: tuple[int, ...]
     crew_rounds: int
@@ -89,6 +91,7 @@ QUICK = Sizes(
     peers=20,
     growth=(20, 40),
     growth_rounds=1,
+    growth_small=1,
     scripts=(30,),
     workers=(1, 2),
     crew_rounds=1,
@@ -116,12 +119,13 @@ NORMAL = Sizes(
     peers=500,
     growth=(1000, 4000),
     growth_rounds=1,
+    growth_small=2,
     scripts=(4000,),
     workers=(1, 2, 4, 8),
     crew_rounds=1,
     no_ops=1000,
     tasks_each={5: 100, 50: 100},
-    legs=50,
+    legs=30,
     leases_s=(1.0,),
     kills=2,
     idle=50,
@@ -143,6 +147,7 @@ FULL = Sizes(
     peers=500,
     growth=(1000, 10_000, 100_000),
     growth_rounds=2,
+    growth_small=3,
     scripts=(10_000, 100_000),
     workers=(1, 2, 4, 8),
     crew_rounds=3,

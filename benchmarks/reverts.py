@@ -28,7 +28,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     )
     plain_s: list[float] = []
     each_s: list[list[float]] = [[] for _ in cases]
-    for _ in range(min(bench.sizes.runs, 3)):
+    for _ in range(bench.sizes.crew_rounds):
         plain_s.append(_ours_s(bench, flows.line(count)) / count)
         for found_s, (_what, make, tasks, atoms) in zip(each_s, cases, strict=True):
             found_s.append(_ours_s(bench, make(tasks)) / (tasks * atoms))
