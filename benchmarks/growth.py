@@ -33,8 +33,6 @@ SHAPES: Mapping[str, Callable[[int], flow.Flow]] = {
 Phases = Mapping[str, float]
 
 _ASIDE = "build"
-#: Runs of the small flow before a large one, and after it.
-_SMALL_RUNS = 3
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -46,9 +44,15 @@ def measure(bench: Bench) -> Iterator[Row]:
         ratios: dict[int, list[float]] = {size: [] for size in sizes}
         for _ in range(bench.sizes.growth_rounds):
             for size in sizes:
-                small = [_phases(bench, make, smallest) for _ in range(_SMALL_RUNS)]
+                small = [
+                    _phases(bench, make, smallest)
+                    for _ in range(bench.sizes.growth_small)
+                ]
                 large = _phases(bench, make, size)
-                small += [_phases(bench, make, smallest) for _ in range(_SMALL_RUNS)]
+                small += [
+                    _phases(bench, make, smallest)
+                    for _ in range(bench.sizes.growth_small)
+                ]
                 runs[smallest] += small
                 runs[size].append(large)
                 each_s = statistics.median(

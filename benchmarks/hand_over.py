@@ -38,6 +38,7 @@ def relay(legs: int) -> flow.Flow:
 def measure(bench: Bench) -> Iterator[Row]:
     """Push and run in turns."""
     url, admin, legs = bench.server.url, bench.server.admin, bench.sizes.legs
+    rounds = max(3, bench.sizes.crew_rounds)
     bare_s: list[float] = []
     our_s: list[float] = []
     handed_over = 0
@@ -46,7 +47,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         processes.process(processes.pop, url) as (_, waiter),
         bench.server.connect() as client,
     ):
-        for _ in range(bench.sizes.crew_rounds + 1):
+        for _ in range(rounds + 1):
             bare_s.append(
                 statistics.median(
                     processes.handed_over_s(
@@ -74,7 +75,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         detail=[
             f"an element: {statistics.median(bare_s) * 1e6:.0f} µs",
             f"an atom: {statistics.median(our_s) * 1e6:.0f} µs",
-            f"handed over: {handed_over} of {legs * (bench.sizes.crew_rounds + 1)}",
+            f"handed over: {handed_over} of {legs * (rounds + 1)}",
         ],
         raw={"bare_s": bare_s, "atom_s": our_s},
     )

@@ -24,6 +24,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     _took_s(bench, few)
     ratios: list[float] = []
     all_s: list[tuple[float, float]] = []
+    grown = 0
     for _ in range(bench.sizes.crew_rounds):
         few_s = sum(_took_s(bench, few)) / few
         before = bench.server.admin.info("memory")["used_memory"]

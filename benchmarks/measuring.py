@@ -32,6 +32,7 @@ class Sizes:
         peers: tasks in the flows beside which published figures stand.
         growth: atoms in flows of every shape; the first is what others stand beside.
         growth_rounds: how often each of those is run.
+        growth_small: how often the first is, before each of the others and after it.
         scripts: atoms in flows of which each script is timed.
         workers: how many run one flow together.
         crew_rounds: how often they do, and how often other long things are done.
@@ -44,6 +45,7 @@ class Sizes:
         idle_s: how long they are watched.
         flows: how many are there at once.
         reverts: atoms that are reverted.
+        retries: tasks that are retried, each by a controller of its own.
         large: how many large results, and of how many bytes.
         memory: atoms in the flows whose memory is measured.
         sqlite: tasks in a line beside SQLite; 0: not at all.
@@ -59,6 +61,7 @@ class Sizes:
     peers: int
     growth: tuple[int, ...]
     growth_rounds: int
+    growth_small: int
     scripts: tuple[int, ...]
     workers: tuple[int, ...]
     crew_rounds: int
@@ -71,6 +74,7 @@ class Sizes:
     idle_s: float
     flows: int
     reverts: int
+    retries: int
     large: tuple[int, int]
     memory: tuple[int, ...]
     sqlite: int = 0
@@ -87,6 +91,7 @@ QUICK = Sizes(
     peers=20,
     growth=(20, 40),
     growth_rounds=1,
+    growth_small=1,
     scripts=(30,),
     workers=(1, 2),
     crew_rounds=1,
@@ -99,6 +104,7 @@ QUICK = Sizes(
     idle_s=0.5,
     flows=10,
     reverts=20,
+    retries=10,
     large=(3, 100_000),
     memory=(50,),
 )
@@ -113,18 +119,20 @@ NORMAL = Sizes(
     peers=500,
     growth=(1000, 4000),
     growth_rounds=1,
+    growth_small=2,
     scripts=(4000,),
     workers=(1, 2, 4, 8),
     crew_rounds=1,
     no_ops=1000,
     tasks_each={5: 100, 50: 100},
-    legs=50,
+    legs=30,
     leases_s=(1.0,),
     kills=2,
     idle=50,
     idle_s=5.0,
     flows=1000,
     reverts=1000,
+    retries=100,
     large=(100, 1_000_000),
     memory=(2000,),
 )
@@ -139,6 +147,7 @@ FULL = Sizes(
     peers=500,
     growth=(1000, 10_000, 100_000),
     growth_rounds=2,
+    growth_small=3,
     scripts=(10_000, 100_000),
     workers=(1, 2, 4, 8),
     crew_rounds=3,
@@ -151,6 +160,7 @@ FULL = Sizes(
     idle_s=30.0,
     flows=1000,
     reverts=1000,
+    retries=500,
     large=(100, 1_000_000),
     memory=(2000, 10_000),
     sqlite=400,

@@ -20,29 +20,26 @@ from benchmarks.measuring import Bench, Row
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Run lines that fail and one that does not in turns; then look at TaskFlow."""
-    count = bench.sizes.reverts
-    plain_s: list[float] = []
-    failing_s: list[float] = []
-    repeated_s: list[float] = []
-    retried_s: list[float] = []
-    for _ in range(bench.sizes.runs):
-        plain_s.append(_ours_s(bench, flows.line(count)))
-        failing_s.append(_ours_s(bench, flows.failing(count)))
-        repeated_s.append(_ours_s(bench, flows.repeated(count)))
-        retried_s.append(_ours_s(bench, flows.retried(count // 2)))
+    count, retries = bench.sizes.reverts, bench.sizes.retries
     cases = (
-        (f"{count} atoms executed and reverted", failing_s),
-        (f"{count} atoms reverted and done again", repeated_s),
-        (f"{count // 2} tasks, each retried once by its own", retried_s),
+        (f"{count} atoms executed and reverted", flows.failing, count, 1),
+        (f"{count} atoms reverted and done again", flows.repeated, count, 1),
+        (f"{retries} tasks, each retried by its own", flows.retried, retries, 2),
     )
-    for what, took_s in cases:
-        pairs = zip(took_s, plain_s, strict=True)
+    plain_s: list[float] = []
+    each_s: list[list[float]] = [[] for _ in cases]
+    for _ in range(bench.sizes.crew_rounds):
+        plain_s.append(_ours_s(bench, flows.line(count)) / count)
+        for found_s, (_what, make, tasks, atoms) in zip(each_s, cases, strict=True):
+            found_s.append(_ours_s(bench, make(tasks)) / (tasks * atoms))
+    for found_s, (what, *_) in zip(each_s, cases, strict=True):
+        pairs = zip(found_s, plain_s, strict=True)
         yield Row(
-            f"{what} / {count} in line",
-            [took / plain for took, plain in pairs],
+            f"{what} / {count} in line, each",
+            [each / plain for each, plain in pairs],
             unit="x",
-            detail=[f"{min(took_s) / count * 1e6:.0f} µs an atom"],
-            raw={"took_s": took_s, "line_s": plain_s},
+            detail=[f"{min(found_s) * 1e6:.0f} µs an atom"],
+            raw={"atom_s": found_s, "line_atom_s": plain_s},
         )
     yield _beside_taskflow(bench)
 
