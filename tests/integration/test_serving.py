@@ -218,7 +218,7 @@ def test_worker_serves_what_is_submitted_before_and_after(
     submit(run_id="r2", store={"x": 2})
     eventually(lambda: field("state", "r2") == "SUCCESS", within_s=serving.LOOK_S / 2)
     eventually(lambda: indexed() == [])
-    assert worker.told("r2: SUCCESS after")
+    eventually(lambda: worker.told("r2: SUCCESS after"))
 
 
 def test_burst_ends_when_nothing_is_left(serve, submit, field, indexed):
