@@ -9,7 +9,7 @@ they are hints that can be rebuilt, never the truth.
 ``<ns>:{F}:atom:<uuid>``        hash    one atom: name, state, owner, metadata
 ``<ns>:{F}:result:<uuid>``      hash    its results and failures, as JSON
 ``<ns>:{F}:atoms``              hash    atom name -> uuid
-``<ns>:{F}:graph``              hash    node number -> kind, atom, links
+``<ns>:{F}:graph``              hash    node number -> kind, atom, links (many: apart)
 ``<ns>:{F}:missing``            hash    node number -> what it still waits for
 ``<ns>:{F}:ready``              zset    work that may be taken now
 ``<ns>:{F}:claims``             hash    work item -> worker and token

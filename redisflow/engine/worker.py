@@ -234,6 +234,7 @@ class Worker:
         def change() -> None:
             if done is not None and done.atom is not None and outcome is not None:
                 put(done.atom, outcome.state, outcome.result, before + 1)
+                self._mirror.note_failed(done.atom)
                 if outcome.progress is not None:
                     done.atom.detail.meta[META_PROGRESS] = outcome.progress
             for item in items:

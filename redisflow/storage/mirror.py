@@ -78,6 +78,7 @@ class Mirror:
         self.heard = 0
         self._suspect = False
         self.providers = Providers()
+        self._failed: set[str] = set()  # names of atoms that have failed at some time
         # Kept with the detail: another storage in this process may be given it, too.
         self.raised: dict[str, dict[str, Failure]] = vars(flow_detail).setdefault(
             _RAISED, {}
@@ -186,8 +187,29 @@ class Mirror:
                 return  # two details of one name: it belongs to the first of them
             self.atoms[record.name] = record
             record.raised = self.raised.setdefault(record.name, {})
+            self.note_failed(record)
             if record.provides:
                 self.providers.declare(record.name, record.provides)
+
+    def note_failed(self, record: AtomRecord) -> None:
+        """Remember an atom that has failed, so that `failed` need not look for it."""
+        if "E" in record.failed or "R" in record.failed:
+            self._failed.add(record.name)
+
+    def failed(self, flags: str) -> list[str]:
+        """Name the atoms that have failed, in their order.
+
+        Args:
+            flags: how: ``E`` in execute, ``R`` in revert, or both.
+        """
+        with self.lock:
+            found = [self.atoms[name] for name in self._failed]
+        found.sort(key=lambda record: record.place)
+        return [
+            record.name
+            for record in found
+            if any(flag in record.failed for flag in flags)
+        ]
 
     def fetch(self, names: Iterable[str], fields: tuple[str, ...]) -> None:
         """Bring fields of the atoms' results here, in one round trip.

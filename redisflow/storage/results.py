@@ -75,7 +75,12 @@ class ResultMethods(StorageCore):
         self._check(reply, atom_name)
         if reply.status == "OK":
             _old, before, rev, woken = reply.fields
-            self.mirror.applied(before, rev, lambda: put(record, state, result, rev))
+
+            def change() -> None:
+                put(record, state, result, rev)
+                self.mirror.note_failed(record)
+
+            self.mirror.applied(before, rev, change)
             self.wake(woken)
         keep_raised(record, state, result)
         if state == states.SUCCESS and record.detail.intention == states.EXECUTE:
@@ -122,8 +127,7 @@ class ResultMethods(StorageCore):
     def has_failures(self) -> bool:
         """Tell whether any atom has a failure, whichever process saw it."""
         self._refresh()
-        atoms = self.mirror.atoms.values()
-        return any("E" in atom.failed or "R" in atom.failed for atom in atoms)
+        return bool(self.mirror.failed("ER"))
 
     def encode_result(self, state: str, result: Any, *, name: str = "") -> bytes:
         """Encode what belongs to a state: a failure, or any value.
@@ -185,7 +189,7 @@ class ResultMethods(StorageCore):
     def _failures_in(self, field: str, flag: str) -> dict[str, Failure]:
         self._refresh()
         atoms = self.mirror.atoms
-        names = [name for name, record in atoms.items() if flag in record.failed]
+        names = self.mirror.failed(flag)
         self.mirror.fetch(names, (field,))
         return {name: atoms[name].payloads[field] for name in names}
 

@@ -110,6 +110,24 @@ def test_a_read_is_one_round_trip(storage, other, received, read):
         assert received(lambda one=one: read(one)) == ["EVALSHA"]
 
 
+def test_new_atoms_are_shown_without_asking_for_them(storage, other, received):
+    """What is made of the answer is what another process reads of the server."""
+    storage.get_flow_state()
+    new = [Noop("b"), Noop("c", provides=["x", "y"]), retry.AlwaysRevert("r")]
+    storage.ensure_atoms([Noop("z")])  # the first use of a script also loads it
+
+    asked = received(lambda: storage.ensure_atoms([*new, Noop("a"), Noop("b")]))
+
+    assert asked == ["EVALSHA"]
+    other.get_flow_state()
+    for name in ("b", "c", "r", "z"):
+        shown, read = (one.mirror.atoms[name] for one in (storage, other))
+        assert shown.detail.to_dict() == read.detail.to_dict()
+        fields = ("type", "place", "rev", "failed", "owner", "provides", "entries")
+        for field in (*fields, "round", "attempt", "node", "payloads"):
+            assert getattr(shown, field) == getattr(read, field), (name, field)
+
+
 def test_a_read_brings_what_has_changed_and_no_more(storage, other, admin):
     """After one change among many atoms, a read carries one atom."""
     storage.ensure_atoms([Noop(f"n{number}") for number in range(500)])
