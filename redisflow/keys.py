@@ -15,7 +15,8 @@ they are hints that can be rebuilt, never the truth.
 ``<ns>:{F}:claims``             hash    work item -> worker and token
 ``<ns>:{F}:workers``            zset    worker -> lease deadline (server's ms)
 ``<ns>:{F}:idle``               zset    workers that wait for work
-``<ns>:{F}:plan``               hash    a change of many records in progress
+``<ns>:{F}:plan``               hash    a change of many records in progress; items
+                                        that workers without a value have declined
 ``<ns>:{F}:reached``            string  bitmap of nodes, while a plan follows links
 ``<ns>:{F}:changes``            zset    atom uuid -> rev of its last change
 ``<ns>:{F}:events``             stream  the journal, one entry per transition
@@ -164,7 +165,7 @@ class FlowKeys(LockKeys):
 
     @cached_property
     def plan(self) -> str:
-        """The change of many records that is in progress."""
+        """The change of many records that is in progress, and declined items."""
         return self._key("plan")
 
     @cached_property

@@ -2,13 +2,18 @@
 
 ==============  ==================================================================
 `shared`        `SharedEngine`, the TaskFlow engine
-`loop`          what it does while it runs
+`course`        its part in one run; ``outcomes`` is how runs end
+`loop`          what it does while it runs; ``stepping`` does so phase by phase
 `worker`        taking work and giving it back; ``items`` is what is exchanged
 `membership`    lease and heartbeat of a worker, and sweeping up after dead ones
 `starting`      joining a run, or starting it
 `atoms`         running the code of users
 `executors`     where that code runs
-`structure`     what a flow looks like to the server
+`deciding`      asking deciders and retry controllers
+`plans`         changes of many records; cancelling is one
+`resetting`     putting a flow back; ``settling`` ends one that has no worker left
+`compiling`     the graph of a flow; ``compilation`` is TaskFlow's form of it
+`structure`     what a flow looks like to the server; ``fingerprint`` names that
 `checking`      are all arguments provided?
 `settings`      the engine's options
 `loading`       `load`: a flow by its run id

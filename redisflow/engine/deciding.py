@@ -1,9 +1,10 @@
 """What the flow's own code is asked between two atoms: deciders, retry controllers.
 
 A decider says whether an atom runs; a controller says what is done about a failure in
-its flow. Each is asked once, by the worker that holds the work item, under no lock; a
-script applies the answer, and refuses it if the item is no longer this worker's. What
-they raise ends the run, as in TaskFlow.
+its flow. Each is asked by the worker that holds the work item, under no lock; a script
+applies the answer once, and refuses it if the item is no longer this worker's. Where a
+failure waits to be resolved, or the flow is to stop, a decider's answer is dropped: the
+item goes back, and it is asked again. What they raise ends the run, as in TaskFlow.
 """
 
 from __future__ import annotations
