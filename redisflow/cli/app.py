@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from redisflow.cli import control, ls, run, server, show, submit, tail, worker
+from redisflow.cli import control, ls, run, server, show, submit, tail, why, worker
 from redisflow.cli.options import paragraphs, spelled_out
 from redisflow.cli.problems import Status, line_of, status_of, traceback_of
 from redisflow.cli.terminal import debugging, say
@@ -42,6 +42,7 @@ for command, epilog in (
     (worker.worker, worker.EPILOG),
     (ls.ls, ls.EPILOG),
     (show.show, show.EPILOG),
+    (why.why, why.EPILOG),
     (tail.tail, tail.EPILOG),
     (control.suspend, control.SUSPEND_EPILOG),
     (control.cancel, control.CANCEL_EPILOG),
