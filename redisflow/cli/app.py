@@ -13,7 +13,22 @@ from typing import Annotated
 
 import typer
 
-from redisflow.cli import control, ls, run, server, show, submit, tail, why, worker
+from redisflow.cli import (
+    control,
+    graph,
+    keys,
+    locks,
+    ls,
+    run,
+    server,
+    show,
+    submit,
+    tail,
+    tree,
+    why,
+    worker,
+    workers,
+)
 from redisflow.cli.options import paragraphs, spelled_out
 from redisflow.cli.problems import Status, line_of, status_of, traceback_of
 from redisflow.cli.terminal import debugging, say
@@ -42,12 +57,22 @@ for command, epilog in (
     (worker.worker, worker.EPILOG),
     (ls.ls, ls.EPILOG),
     (show.show, show.EPILOG),
+    (tree.tree, tree.EPILOG),
+    (graph.graph, graph.EPILOG),
     (why.why, why.EPILOG),
     (tail.tail, tail.EPILOG),
+    (workers.workers, workers.EPILOG),
+    (keys.keys, keys.EPILOG),
     (control.suspend, control.SUSPEND_EPILOG),
     (control.cancel, control.CANCEL_EPILOG),
 ):
     app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
+app.add_typer(
+    locks.app,
+    name="locks",
+    help=paragraphs(locks.locks.__doc__),
+    epilog=paragraphs(locks.EPILOG),
+)
 app.add_typer(server.app, name="server")
 
 

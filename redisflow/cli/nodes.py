@@ -58,26 +58,27 @@ def flows_of(nodes: Mapping[int, Node]) -> dict[int, int]:
 
     The gates of a flow are in the flow around it; -1 stands for the outermost.
     """
+    return _nesting(nodes)[0]
+
+
+def begins_of(nodes: Mapping[int, Node]) -> dict[int, int]:
+    """Tell for the end of each flow where its beginning is."""
+    return _nesting(nodes)[1]
+
+
+def _nesting(nodes: Mapping[int, Node]) -> tuple[dict[int, int], dict[int, int]]:
     around: dict[int, int] = {}
-    begins: dict[int, int] = {}  # of each end
+    begins: dict[int, int] = {}
     for number, node in nodes.items():
         flow = -1
         if node.before:
-            flow = _after(nodes[node.before[0]], around, begins)
+            before = nodes[node.before[0]]
+            flow = before.number if before.kind == BEGIN else around[before.number]
         if node.kind == END:
             begins[number] = flow
             flow = around.get(flow, -1)
         around[number] = flow
-    return around
-
-
-def _after(node: Node, around: Mapping[int, int], begins: Mapping[int, int]) -> int:
-    """Tell in which flow that is which comes after a node."""
-    if node.kind == BEGIN:
-        return node.number
-    if node.kind == END:
-        return around.get(begins[node.number], -1)
-    return around[node.number]
+    return around, begins
 
 
 def _links(

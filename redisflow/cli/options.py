@@ -1,7 +1,7 @@
 """Options that several commands take, and how their values are read.
 
-``--watch`` takes its value after ``=`` only, and may go without: `spelled_out` puts in
-what is meant then, before typer sees it.
+Two things are put in before typer sees a command, see `spelled_out`: the value of
+``--watch``, which stands after ``=`` or not at all, and the word ``show`` of ``locks``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Output(StrEnum):
 #: Seconds between two readings, where ``--watch`` does not say how many.
 WATCH_S = 2.0
 
+_OF_LOCKS = ("show", "break")
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _AGE = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 
@@ -64,16 +65,23 @@ def state_of_flow(text: str) -> str:
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """Give ``--watch`` its value where it has none.
+    """Put in what may be left out of a command.
 
     >>> spelled_out(["show", "nightly", "--watch"])
     ['show', 'nightly', '--watch=2.0']
+    >>> spelled_out(["locks", "nightly"])
+    ['locks', 'show', 'nightly']
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    return [
+    words = [
         f"--watch={WATCH_S}" if text == "--watch" and place < end else text
         for place, text in enumerate(arguments)
     ]
+    if words[:1] == ["locks"] and not (
+        words[1:2] == [] or words[1] in _OF_LOCKS or words[1].startswith("-")
+    ):
+        words.insert(1, "show")
+    return words
 
 
 Url = Annotated[

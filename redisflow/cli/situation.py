@@ -14,6 +14,7 @@ from taskflow.types.failure import Failure
 
 from redisflow.cli.flows import FlowView, read_view
 from redisflow.cli.nodes import Node, parse_nodes
+from redisflow.keys import FlowKeys
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 from redisflow.persistence.records import AtomRecord
@@ -162,6 +163,24 @@ def read_situation(backend: RedisBackend, uuid: str) -> Situation:
         fence=int(fence or 0),
         servers=int(servers),
     )
+
+
+def read_claims(
+    backend: RedisBackend,
+    keys: FlowKeys,
+    deadlines: Mapping[str, float],
+    now_ms: float,
+) -> list[Claim]:
+    """Read who holds what.
+
+    Args:
+        backend: where the flow is.
+        keys: of the flow.
+        deadlines: when each worker's lease ends, in the server's milliseconds.
+        now_ms: the time now.
+    """
+    (rows,) = run_many(backend.client, [("HGETALL", keys.claims)])
+    return _claims(rows, deadlines, now_ms)
 
 
 def _claims(

@@ -212,7 +212,9 @@ class _Shown:
             return
         name = Text(printable(self._names[each.atom]))
         self._width = min(_WIDEST_NAME, max(self._width, name.cell_len))
-        name.truncate(max(self._width, 1), overflow="ellipsis", pad=True)
+        cut = self._width if self._console.is_terminal else name.cell_len
+        name.truncate(cut, overflow="ellipsis")
+        name.append(" " * (self._width - name.cell_len))
         at = datetime.datetime.fromtimestamp(each.time_ms / 1000, datetime.UTC)
         line = Text.assemble(
             (at.astimezone().strftime("%H:%M:%S.%f")[:-3], "dim"),

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+import typer
 from rich.console import Console
 
-from redisflow.cli.problems import one_line
+from redisflow.cli.problems import UsageProblem, one_line
 
 _DEBUG = "REDISFLOW_DEBUG"
 
@@ -53,6 +54,20 @@ def say(text: str) -> None:
     """Tell something in a line on standard error."""
     sys.stderr.write(f"redisflow: {one_line(text)}\n")
     sys.stderr.flush()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask for a yes, unless it was given with ``--yes``.
+
+    Raises:
+        UsageProblem: there is nobody to ask.
+        Abort: the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageProblem("nobody is there to be asked: --yes does it without")
+    typer.confirm(one_line(question), abort=True, err=True)
 
 
 @contextlib.contextmanager
