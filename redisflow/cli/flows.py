@@ -57,7 +57,7 @@ def find_flow(backend: RedisBackend, text: str) -> str:
         UsageProblem: there is none, or there are several.
     """
     client, keys = backend.client, backend.keys
-    for uuid in (flow_uuid_of(text, keys.namespace), text.lower()):
+    for uuid in (flow_uuid_of(text, keys.namespace), text, text.lower()):
         if client.execute("EXISTS", keys.of_flow(uuid).flow):
             return uuid
     found: list[str] = []

@@ -190,8 +190,12 @@ class Journal:
         self.position = BEGINNING if self._last is None else self._last.id
 
     def _follows(self, entry: Entry) -> bool:
+        """Tell whether nothing can be missing before an entry.
+
+        Not every revision has an entry, so that the answer may be no without a gap.
+        """
         last = self._last
-        return last is None or (entry.epoch == last.epoch and entry.rev > last.rev)
+        return last is None or entry.order == (last.epoch, last.rev + 1)
 
     def _look(self) -> Sequence[Gap]:
         """Look whether the position is still where the journal can go on from."""
