@@ -11,6 +11,7 @@ from functools import partial
 
 from taskflow import states
 
+from redisflow.codec import Codec
 from redisflow.doctor import claims, structure, values
 from redisflow.doctor.findings import Finding
 from redisflow.doctor.snapshot import (
@@ -48,10 +49,10 @@ def check_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
     snapshot = take_snapshot(backend.client, backend.keys.of_flow(flow_uuid))
     if snapshot is None:
         return []
-    return list(judge(snapshot, backend))
+    return list(judge(snapshot, backend.codec))
 
 
-def judge(snapshot: Snapshot, backend: RedisBackend) -> Iterator[Finding]:
+def judge(snapshot: Snapshot, codec: Codec) -> Iterator[Finding]:
     """Give all findings about a flow as it was read."""
     found: Found = partial(Finding, flow=snapshot.keys.flow_uuid)
     schema = snapshot.flow.get("schema", "")
@@ -79,7 +80,7 @@ def judge(snapshot: Snapshot, backend: RedisBackend) -> Iterator[Finding]:
     yield from _history(snapshot, found)
     yield from structure.judge(snapshot, found)
     yield from claims.judge(snapshot, found)
-    yield from values.judge(snapshot, found, backend.codec)
+    yield from values.judge(snapshot, found, codec)
 
 
 def _keys(snapshot: Snapshot, found: Found) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """Computing anew what is derived; the truth is left as it is.
 
 A flow is mended by a script that holds for the revision at which it was found wrong:
-if somebody has changed it since, it is looked at again. Counters of what nodes wait for are
-counted in a plan, in bounded steps, as after any change of many records; workers that
-are alive go on with it, and are handed out nothing until it is done.
+if somebody has changed it since, it is looked at again. What nodes wait for is counted
+in a plan, in bounded steps, as after any change of many records; workers that are alive
+go on with it, and are handed out nothing until it is done.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def repair_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
             return []
         wrong = [
             finding
-            for finding in judge(snapshot, backend)
+            for finding in judge(snapshot, backend.codec)
             if can_mend(finding, snapshot)
         ]
         if not wrong or _mend(backend, snapshot, wrong):
