@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from taskflow import retry, task
-from taskflow.patterns import linear_flow
+from taskflow.patterns import graph_flow, linear_flow
 
 import redisflow
 from redisflow.doctor import (
@@ -35,6 +36,14 @@ class Give(task.Task):
     def execute(self) -> str:
         """Give something."""
         return "given"
+
+
+class Nap(task.Task):
+    """A task that takes a little time."""
+
+    def execute(self) -> None:
+        """Sleep."""
+        threading.Event().wait(0.01)
 
 
 class Fail(task.Task):
@@ -275,6 +284,27 @@ def test_flows_that_ended_otherwise_have_no_findings(url, backend):
         uuid = flow_uuid_of(name, backend.keys.namespace)
         assert rules_of(check_flow(backend, uuid)) == set()
     assert rules_of(check_namespace(backend)) == set()
+
+
+def test_flow_at_work_gives_no_false_alarm(url, backend):
+    """Looked at all the time while three engines run it: notes at most."""
+    flow = graph_flow.Flow("busy")
+    naps = [Nap(f"n{number}") for number in range(150)]
+    flow.add(*naps)
+    for one, other in zip(naps, naps[50:], strict=False):
+        flow.link(one, other)
+    engines = [redisflow.load(flow, run_id="busy", url=url) for _ in range(3)]
+    threads = [threading.Thread(target=engine.run) for engine in engines]
+    for thread in threads:
+        thread.start()
+    looks = []
+    while any(thread.is_alive() for thread in threads):
+        looks.append(check_flow(backend, engines[0].storage.flow_uuid))
+    for thread in threads:
+        thread.join()
+    assert len(looks) > 3
+    assert rules_of(finding for found in looks for finding in found) == set()
+    assert engines[0].storage.get_flow_state() == "SUCCESS"
 
 
 def test_flow_of_a_newer_layout_is_left_alone(keys, backend, admin):
