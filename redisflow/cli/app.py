@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from redisflow.cli import control, run, server, show, submit, worker
+from redisflow.cli import control, doctor, run, server, show, submit, worker
 from redisflow.cli.options import paragraphs
 from redisflow.cli.problems import Status, line_of, status_of, traceback_of
 from redisflow.cli.terminal import debugging, say
@@ -32,6 +32,7 @@ for command, epilog in (
     (show.show, show.EPILOG),
     (control.suspend, control.SUSPEND_EPILOG),
     (control.cancel, control.CANCEL_EPILOG),
+    (doctor.doctor, doctor.EPILOG),
 ):
     app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
 app.add_typer(server.app, name="server")

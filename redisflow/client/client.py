@@ -11,7 +11,7 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
@@ -235,6 +235,10 @@ class Client:
         In a cluster one of the primaries answers.
         """
         return next(iter(self._run(connect.look, None)), None)
+
+    def reports(self, *sections: str) -> list[Mapping[str, Any]]:
+        """Ask each primary for sections of INFO; an empty list if the user may not."""
+        return self._run(lambda handle: connect.reports(handle, *sections), None)
 
     def sibling(self, *, timeout_s: float | None = None) -> Client:
         """Make another client of the same server, with connections of its own.

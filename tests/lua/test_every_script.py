@@ -16,7 +16,7 @@ from redisflow.errors import CorruptKey, FlowLost, LeaseLost, Locked, SchemaTooN
 from redisflow.scripts import catalogue
 from tests.support.flow_rules import broken_rules
 from tests.support.flow_view import uuid_of
-from tests.support.flows import Item, ScriptedFlow, edit, submitted
+from tests.support.flows import Item, ScriptedFlow, edit, repair, submitted
 from tests.support.locks import ScriptedLock
 
 pytestmark = pytest.mark.one_server
@@ -676,6 +676,15 @@ def lock_extend(flow):
     lock = ScriptedLock.of(started(flow))
     lock.acquire("p:1", "reads")
     return lambda: lock.extend("p:1", lease_ms=70_000)
+
+
+@recipe
+def flow_repair(flow):
+    """Compute anew what somebody has changed by hand."""
+    started(flow).take()
+    flow.client.execute("ZADD", flow.keys.changes, 1, uuid_of("a"))
+    rest, rev = [uuid_of("a"), uuid_of("x")], flow.rev
+    return lambda: repair(flow, rest=rest, rev=rev, unfinished=3, recount=1)
 
 
 @recipe

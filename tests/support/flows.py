@@ -509,6 +509,14 @@ def submitted(
     return flow.on("inject", "flow_submit", rest=rest, request=request, **more)
 
 
+def repair(flow: ScriptedFlow, rest: Sequence[Argument] = (), **args: Any) -> list[Any]:
+    """Repair a flow at its revision; the count of unfinished atoms stays as it is."""
+    usual: dict[str, Any] = {"who": "operator", "what": "changes", "recount": 0}
+    for name in ("rev", "unfinished"):
+        usual[name] = args[name] if name in args else flow.hash("flow")[name]
+    return flow.call("flow_repair", rest=rest, **{**usual, **args})
+
+
 def _listed(links: Sequence[int]) -> str:
     """Write links as a node's record has them."""
     if len(links) > _LINKS_IN_FIELD:
