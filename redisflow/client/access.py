@@ -47,8 +47,9 @@ local words = {
 }
 local denied = {}
 for i = 2, #ARGV do
-  local rest = words[ARGV[i]] or {key, '1', '1', '1'}
-  if not redis.acl_check_cmd(ARGV[i], unpack(rest)) then denied[#denied + 1] = ARGV[i] end
+  local name = ARGV[i]
+  local allowed = redis.acl_check_cmd(name, unpack(words[name] or {key, '1', '1', '1'}))
+  if not allowed then denied[#denied + 1] = name end
 end
 return denied
 """

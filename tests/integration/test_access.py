@@ -266,9 +266,9 @@ def test_what_can_be_missed(without, admin):
 
 def test_other_namespaces_are_out_of_reach(url, admin):
     """The user reads and writes nothing there, whatever it tries."""
-    with Client(parse_url(url, namespace="other")) as client:
-        with pytest.raises(Refused, match=r"lacks ~other:\*"):
-            client.execute("HGET", "other:{f}:flow", "state")
+    elsewhere = Client(parse_url(url, namespace="other"))
+    with elsewhere, pytest.raises(Refused, match=r"lacks ~other:\*"):
+        elsewhere.execute("HGET", "other:{f}:flow", "state")
     with Client(parse_url(url)) as client:
         for key in ("other:{f}:flow", "redisflow2:{f}:flow", "f"):
             for command in (("HGET", key, "a"), ("HSET", key, "a", 1), ("DEL", key)):
