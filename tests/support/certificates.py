@@ -42,7 +42,9 @@ class Authority:
             password: encrypts the key.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate, key_file = (self.folder / f"{name}.{end}" for end in ("crt", "key"))
+        certificate, key_file = (
+            self.folder / f"{name}.{end}" for end in ("crt", "key")
+        )
         certificate.write_bytes(self._sign(_name_of(name), key))
         key_file.write_bytes(
             key.private_bytes(
@@ -56,7 +58,11 @@ class Authority:
         return certificate, key_file
 
     def _sign(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, authority: bool = False
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        authority: bool = False,
     ) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
         hosts = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
