@@ -144,8 +144,8 @@ def failure_line(failure: Mapping[str, Any]) -> str:
     """Tell of a failure in a line."""
     atom, method = failure.get("atom"), failure.get("method")
     of = f"{atom}: " if atom else ""
-    kind = failure["type"].rpartition(".")[2]
-    where = f" ({failure['where']})" if failure["where"] else ""
+    kind = printable(failure["type"].rpartition(".")[2])
+    where = f" ({printable(failure['where'])})" if failure["where"] else ""
     message = one_line(str(failure["message"]))
     if len(message) > _CHARACTERS:
         message = f"{message[:_CHARACTERS]}…"
