@@ -196,7 +196,7 @@ def parse_url(url: str | None = None, **overrides: object) -> Config:
         ConfigError: the URL or a setting cannot be used; names which, and why.
     """
     text = url or os.environ.get(ENVIRONMENT) or "redisflow://"
-    if not all(map(_is_utf8, (text, *overrides.values()))):
+    if not all(map(_is_utf8, (text, *overrides, *overrides.values()))):
         raise ConfigError("the URL, or a setting, is not UTF-8: write it as %XX")
     scheme, separator, rest = text.partition("://")
     kind = _SCHEMES.get(scheme.lower())
@@ -216,7 +216,11 @@ def parse_url(url: str | None = None, **overrides: object) -> Config:
     values = _credentials(credentials)
     values |= _place(kind, scheme, place, slash + path)
     values |= _query_values(query)
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    for name, value in overrides.items():
+        if name in _PLACES:
+            raise ConfigError(f"{name}: not a setting, but part of the URL")
+        if value is not None:
+            values[name] = value
     values |= {"kind": kind, "tls": scheme.lower().startswith("rediss")}
     return _build(values)
 
