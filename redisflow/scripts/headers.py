@@ -19,7 +19,7 @@ _STATUS = re.compile(r"^    \{'([A-Z]+)'")
 _NAME = re.compile(r"\b(?:keys|args)\.\w+")
 _CONTINUED = re.compile(r"^(     .*|)$")
 
-#: Longest whole number that an argument may be; Lua's numbers have 16 digits, and a sign.
+#: Longest whole number that an argument may be: as long as Lua's own, and a sign.
 _DIGITS = 17
 
 #: Keys that stand for one record; the caller says which by ``of=<atom uuid>``.
@@ -138,8 +138,8 @@ def _resolve(
 
     # Before anything is read or written: Lua would trip over them in the middle.
     checks = "".join(
-        f"if not string.find(ARGV[{n}] or '', '^%-?%d+$') or #ARGV[{n}] > {_DIGITS} then"
-        f" error({{err = 'ERR {arg} is no whole number'}}) end\n"
+        f"if not string.find(ARGV[{n}] or '', '^%-?%d+$') or #ARGV[{n}] > {_DIGITS}"
+        f" then error({{err = 'ERR {arg} is no whole number'}}) end\n"
         for n, (arg, kind) in enumerate(args, 1)
         if kind == "int"
     )

@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import os
-import pickle
 import secrets
 import subprocess
 import sys
@@ -78,7 +77,7 @@ def command_lines():
     return b"\n".join(found)
 
 
-def test_a_run_with_debug_logs_tells_no_password(
+def test_a_run_with_debug_logs_tells_no_password(  # noqa: PLR0917  fixtures
     environment, tmp_path, server, admin, marker, namespace
 ):
     """Neither logs, nor tracebacks, nor workers' command lines, nor keys have it."""
@@ -134,7 +133,7 @@ def test_a_run_with_debug_logs_tells_no_password(
         ("show", "--url", "redis://u:x@{marker}@127.0.0.1:1?deadline_s=0.1", "r1"),
     ],
 )
-def test_no_error_of_the_program_tells_a_password(
+def test_no_error_of_the_program_tells_a_password(  # noqa: PLR0917  fixtures
     arguments, environment, url, marker, monkeypatch, capsys, tmp_path
 ):
     """Whatever is wrong, with tracebacks too."""
@@ -221,7 +220,6 @@ def test_a_configuration_hides_each_of_its_passwords(marker):
         f"&ssl_password={marker}"
     )
     assert marker not in f"{config!r} {config} {config.safe_url()} {config.address}"
-    assert pickle.loads(pickle.dumps(config)) == config
 
 
 # Values
@@ -247,9 +245,23 @@ def test_the_program_masks_values_by_their_names(output, environment, tmp_path, 
     """What says that it is secret, at any depth, and what --mask names."""
     (tmp_path / "flows.py").write_text(SECRETS)
     done = subprocess.run(
-        [*PROGRAM, "run", "flows.py", "-w", "1", "--store", f"db_password=p{marker}"]
-        + ["--store", f"card=c{marker}", "--mask", "card", "--mask", "tot*"]
-        + ["-o", output],
+        [
+            *PROGRAM,
+            "run",
+            "flows.py",
+            "-w",
+            "1",
+            "--store",
+            f"db_password=p{marker}",
+            "--store",
+            f"card=c{marker}",
+            "--mask",
+            "card",
+            "--mask",
+            "tot*",
+            "-o",
+            output,
+        ],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -90,8 +90,17 @@ def test_two_processes_run_a_flow(url, tmp_path):
     (tmp_path / "flows.py").write_text(FLOWS)
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-m", "redisflow.cli", "run", "flows.py", "-w", "2"]
-        + ["--store", "x=2"],
+        [
+            sys.executable,
+            "-m",
+            "redisflow.cli",
+            "run",
+            "flows.py",
+            "-w",
+            "2",
+            "--store",
+            "x=2",
+        ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": path, "REDISFLOW_URL": url},
         capture_output=True,
