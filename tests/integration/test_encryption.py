@@ -198,7 +198,9 @@ def test_failures_without_the_key_are_told_as_such(cli, key):
         ("os:getcwd", "gives a str, not a Codec"),
     ],
 )
-def test_a_codec_that_cannot_be_used(  # noqa: PLR0917  fixturescodec, says, url, monkeypatch, cli, tmp_path):
+def test_a_codec_that_cannot_be_used(  # noqa: PLR0917  fixtures
+    codec, says, url, monkeypatch, cli, tmp_path
+):
     """Says what is wrong with the variable, before anything is connected."""
     monkeypatch.setenv("REDISFLOW_CODEC", codec)
     monkeypatch.delenv("ENCRYPTION_KEYS", raising=False)
