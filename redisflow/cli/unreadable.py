@@ -45,6 +45,6 @@ class _Looking(Codec):
         try:
             return self._codec.decode_failure(data, key=key)
         except CorruptKey:
-            return Failure(  # type: ignore[no-untyped-call]  # as TaskFlow
+            return Failure(
                 exception_str=UNREADABLE, exc_type_names=["Failure"], traceback_str=""
             )

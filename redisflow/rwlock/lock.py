@@ -62,7 +62,8 @@ class ReaderWriterLock:
         lease_s: float = DEFAULT_LEASE_S,
         on_lost: Callable[[ReaderWriterLock], object] | None = None,
     ) -> None:
-        if not isinstance(name, str) or not is_utf8(name):
+        given: object = name
+        if not (isinstance(given, str) and is_utf8(given)):
             raise ConfigError(f"a lock's name is text that can be a key, not {name!r}")
         keys = Keys(backend.client.namespace).of_lock(name)
         self._open(backend.client, keys, lease_s, on_lost)
