@@ -196,6 +196,8 @@ def parse_url(url: str | None = None, **overrides: object) -> Config:
         ConfigError: the URL or a setting cannot be used; names which, and why.
     """
     text = url or os.environ.get(ENVIRONMENT) or "redisflow://"
+    if not all(map(_is_utf8, (text, *overrides, *overrides.values()))):
+        raise ConfigError("the URL, or a setting, is not UTF-8: write it as %XX")
     scheme, separator, rest = text.partition("://")
     kind = _SCHEMES.get(scheme.lower())
     if not separator or kind is None:
@@ -214,7 +216,11 @@ def parse_url(url: str | None = None, **overrides: object) -> Config:
     values = _credentials(credentials)
     values |= _place(kind, scheme, place, slash + path)
     values |= _query_values(query)
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    for name, value in overrides.items():
+        if name in _PLACES:
+            raise ConfigError(f"{name}: not a setting, but part of the URL")
+        if value is not None:
+            values[name] = value
     values |= {"kind": kind, "tls": scheme.lower().startswith("rediss")}
     return _build(values)
 
@@ -353,6 +359,14 @@ def _host(scheme: str, text: str, default_port: int) -> Host:
         # The text may be the rest of a password that was not percent-encoded.
         raise ConfigError(f"{scheme}:// has a bad port after host {host!r}: 1 to 65535")
     return host, int(port)
+
+
+def _is_utf8(value: object) -> bool:
+    try:
+        value.encode() if isinstance(value, str) else None
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _host_text(host: Host) -> str:

@@ -15,7 +15,13 @@ import typer
 
 from redisflow.cli import control, doctor, run, server, show, submit, worker
 from redisflow.cli.options import paragraphs
-from redisflow.cli.problems import Status, line_of, status_of, traceback_of
+from redisflow.cli.problems import (
+    Status,
+    line_of,
+    status_of,
+    traceback_of,
+    without_passwords,
+)
 from redisflow.cli.terminal import debugging, say
 
 app = typer.Typer(
@@ -90,5 +96,5 @@ def _end(error: BaseException) -> int:
     text = message()
     if not text:  # no arguments at all: the help was printed
         return Status.USAGE
-    say(f"{text.rstrip('.')} (see {command} --help)")
+    say(without_passwords(f"{text.rstrip('.')} (see {command} --help)"))
     return Status.USAGE

@@ -14,11 +14,12 @@ import typer
 
 from redisflow.cli.flows import ServerClock
 from redisflow.cli.interrupts import Interrupts, Killed
-from redisflow.cli.options import Output, OutputOption, Url, read_pairs
+from redisflow.cli.options import MaskOption, Output, OutputOption, Url, read_pairs
 from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import FactoryFailed, Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.terminal import say
+from redisflow.codec import Mask
 from redisflow.engine.factories import Factory, FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id
 from redisflow.engine.processes import LocalRun
@@ -77,6 +78,7 @@ class _Order:
         rerun: start a run that has ended once more.
         options: of the workers' engines.
         output: what is printed on standard output.
+        mask: hides secret values there.
     """
 
     call: FactoryCall
@@ -88,6 +90,7 @@ class _Order:
     rerun: bool
     options: Mapping[str, Any]
     output: Output
+    mask: Mask
 
 
 def run(
@@ -161,6 +164,7 @@ def run(
     ] = False,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
+    mask: MaskOption = None,
 ) -> None:
     """Run a flow with several worker processes, and show how it goes.
 
@@ -180,6 +184,7 @@ def run(
         rerun=rerun,
         options=options,
         output=output,
+        mask=Mask(mask or ()),
     )
     raise typer.Exit(_carry_out(order))
 
@@ -216,7 +221,7 @@ def _carry_out(order: _Order) -> Status:
             elapsed_s=monotonic() - began,
             dead_workers=local.dead,
         )
-    print_outcome(outcome, order.output)
+    print_outcome(outcome, order.output, order.mask)
     if outcome.status is Status.SUSPENDED:
         say(_how_to_resume(order))
     return outcome.status

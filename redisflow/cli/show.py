@@ -32,10 +32,10 @@ from redisflow.cli.terminal import (
     whole_output,
     worker_text,
 )
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.waits import waiting_for
 from redisflow.codec import dumps_plain
 from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence import RedisBackend
 from redisflow.persistence.records import AtomRecord
 
 EPILOG = """\
@@ -69,7 +69,7 @@ def show(
 
     Only reads; ages and times are by the server's clock.
     """
-    backend = RedisBackend.from_url(url)
+    backend = backend_to_look(url)
     try:
         view = read_view(backend, find_flow(backend, run))
     finally:

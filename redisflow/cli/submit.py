@@ -10,12 +10,12 @@ import typer
 from taskflow import states
 
 from redisflow.cli.flows import ServerClock
-from redisflow.cli.options import Output, OutputOption, Url, read_pairs
+from redisflow.cli.options import MaskOption, Output, OutputOption, Url, read_pairs
 from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.terminal import say, whole_output
-from redisflow.codec import dumps_plain
+from redisflow.codec import Mask, dumps_plain
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.submitting import Submitted, place
 from redisflow.errors import FlowLost
@@ -102,6 +102,7 @@ def submit(
     ] = False,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
+    mask: MaskOption = None,
 ) -> None:
     """Leave a flow to the workers that serve submitted flows.
 
@@ -123,7 +124,7 @@ def submit(
         elif not placed.servers:
             say("no worker serves yet: 'redisflow worker --allow …' will take it up")
         if wait:
-            raise typer.Exit(_follow(backend, placed, output))
+            raise typer.Exit(_follow(backend, placed, output, Mask(mask or ())))
 
 
 def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
@@ -142,7 +143,9 @@ def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
             stream.write(f"{placed.run_id}\n")
 
 
-def _follow(backend: RedisBackend, placed: Submitted, output: Output) -> Status:
+def _follow(
+    backend: RedisBackend, placed: Submitted, output: Output, mask: Mask
+) -> Status:
     """Wait for the end of a run; returns the status for it."""
     began = monotonic()
     connection = backend.get_connection()
@@ -158,7 +161,7 @@ def _follow(backend: RedisBackend, placed: Submitted, output: Output) -> Status:
     outcome = outcome_of(
         storage, state, run_id=placed.run_id, elapsed_s=monotonic() - began
     )
-    print_outcome(outcome, output)
+    print_outcome(outcome, output, mask)
     if outcome.state == states.SUSPENDED:
         say("submitting it again resumes it")
     return outcome.status

@@ -22,6 +22,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, NoScriptError
 
 from redisflow.client import connect
+from redisflow.client.access import check_access
 from redisflow.client.attempts import Attempts
 from redisflow.client.connect import Handle, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
@@ -338,6 +339,8 @@ class Client:
             if not self._seen:
                 for info in connect.look(handle):
                     connect.check(info, self.config)
+                if self.config.username is not None:
+                    check_access(handle, self.config)
                 self._seen = True
             self._handle = handle
             if self._closing.is_set():  # meanwhile

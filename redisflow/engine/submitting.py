@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redisflow.arguments import INJECTOR
+from redisflow.codec.masking import MASKED, Mask
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id, find_run, store_run
 from redisflow.engine.membership import worker_id
@@ -37,6 +38,8 @@ OPTIONS = (
     *("claim_all", "defer_reverts", "inject_transient"),
     *("lease_s", "max_attempts", "never_resolve"),
 )
+
+_MASK = Mask()
 
 #: The arguments of a factory are read with the flow's hash, again and again.
 MAX_BYTES = 256 * 2**10
@@ -286,5 +289,7 @@ def _same(one: Any, other: Any) -> bool:
 def _shown(parts: Mapping[str, Any], name: str) -> str:
     if name not in parts:
         return "absent"
-    text = repr(parts[name])
+    if _MASK.hides(name):
+        return MASKED
+    text = repr(_MASK.of(parts[name]))
     return text if len(text) <= 60 else f"{text[:60]}…"  # noqa: PLR2004

@@ -9,6 +9,7 @@ from taskflow.persistence import base
 
 from redisflow.client import Client
 from redisflow.codec import Codec
+from redisflow.codec.environment import codec_of_environment
 from redisflow.config import Config, from_conf, parse_url
 from redisflow.keys import Keys
 from redisflow.persistence.connection import RedisConnection
@@ -25,8 +26,8 @@ class RedisBackend(base.Backend):
     Args:
         conf: as TaskFlow gives it: ``{"connection": url, ...}``; without a
             connection, the environment's ``REDISFLOW_URL`` or the embedded server.
-        codec: how values are encoded; the default refuses what JSON with tags
-            cannot bring back equal.
+        codec: how values are encoded; by default, what ``REDISFLOW_CODEC`` names, or
+            else JSON with tags, which refuses what would not come back equal.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -46,7 +47,7 @@ class RedisBackend(base.Backend):
 
     def _open(self, config: Config, codec: Codec | None) -> None:
         self.config = config
-        self.codec = codec or Codec()
+        self.codec = codec_of_environment() if codec is None else codec
         self.client = Client(config)
         self.keys = Keys(config.namespace)
 
