@@ -1,7 +1,7 @@
-"""What mkdocs does beside rendering: pages from the Lua headers, links into the repository.
+"""What mkdocs does beside rendering: a page of the Lua headers, links to examples.
 
-The reference of the scripts is made of their own headers when the site is built, so that
-it cannot be out of date. Pages link to examples as they lie in the repository
+The reference of the scripts is made of their own headers when the site is built, so
+that it cannot be out of date. Pages link to examples as they lie in the repository
 (``../examples/…``); the site carries a copy of each.
 """
 
@@ -21,13 +21,13 @@ _EXAMPLE = re.compile(r"\]\(\.\./(examples/[\w.]+)\)")
 _INTRODUCTION = """\
 # Scripts
 
-Every change is one of these Lua scripts, which the server runs as a whole or not at all.
-What a script takes and what it can answer stands in its header; the client reads it as the
-script's signature. Times are the server's, in milliseconds.
+Every change is one of these Lua scripts, which the server runs as a whole or not at
+all. What a script takes and what it can answer stands in its header; the client reads
+it as the script's signature. Times are the server's, in milliseconds.
 
-Scripts are sent by the SHA-1 of their text (`EVALSHA`), and as text where the server does
-not have it. They are safe to be sent twice: a repeated request leaves the same state and is
-given the same answer.
+Scripts are sent by the SHA-1 of their text (`EVALSHA`), and as text where the server
+does not have it. They are safe to be sent twice: a repeated request leaves the same
+state and is given the same answer.
 """
 
 

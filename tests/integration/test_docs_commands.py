@@ -1,4 +1,4 @@
-"""What the README and the tutorial tell a newcomer to type is typed here, in one shell."""
+"""What README and tutorial tell a newcomer to type is typed here, in one shell."""
 
 from __future__ import annotations
 

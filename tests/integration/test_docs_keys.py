@@ -1,4 +1,4 @@
-"""``docs/keys.md``: all that flows leave in Redis stands there, and nothing else does."""
+"""``docs/keys.md``: all that flows leave in Redis stands there, and nothing else."""
 
 from __future__ import annotations
 
@@ -120,7 +120,9 @@ def test_what_else_comes_to_be_is_documented(
     """Wide nodes, locks that are held, waited for and broken, submissions, books."""
     flow = graph_flow.Flow("wide")
     flow.add(Give("first"), *[Give(f"w{number}") for number in range(70)])
-    engine = redisflow.load(flow, run_id="wide", url=url, transient={"handle": object()})
+    engine = redisflow.load(
+        flow, run_id="wide", url=url, transient={"handle": object()}
+    )
     engine.run()
     with contextlib.closing(redisflow.RedisBackend.from_url(url)) as backend:
         lock = redisflow.ReaderWriterLock(backend, "by-hand")
