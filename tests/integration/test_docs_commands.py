@@ -7,33 +7,17 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+from tests.support.newcomer import README, TUTORIAL, commands, modules_of
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_TYPED = re.compile(r"^\$ ((?:.*\\\n)*.*)", re.MULTILINE)
-_MODULE = re.compile(r"# (\w+\.py)\n")
+ROOT = Path(__file__).parents[2]
+
 _PRINTED = re.compile(r"print\(.*\)  # (.+)")
 
-#: What other tests run: the demo, and the tests themselves.
-_ELSEWHERE = ("make demo\n", "make test\n")
-
 pytestmark = pytest.mark.one_server
-
-
-def commands(page: str) -> Iterator[str]:
-    """Give what is typed in a page, in its order: shell blocks, and lines after a $."""
-    for kind, text in _BLOCK.findall(page):
-        if kind == "sh" and text not in _ELSEWHERE:
-            yield text
-        elif kind == "console":
-            yield from (f"{typed}\n" for typed in _TYPED.findall(text))
 
 
 @pytest.fixture
@@ -58,17 +42,6 @@ def environment(url: str, folder: Path) -> dict[str, str]:
         "REDISFLOW_URL": url,
         "XDG_STATE_HOME": str(folder / "state"),
     }
-
-
-def modules_of(page: str, folder: Path) -> list[str]:
-    """Write the modules of a page into a folder; returns its other Python blocks."""
-    others = []
-    for kind, text in _BLOCK.findall(page):
-        if kind == "python" and (found := _MODULE.match(text)):
-            (folder / found[1]).write_text(text)
-        elif kind == "python":
-            others.append(text)
-    return others
 
 
 def typed(
