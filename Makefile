@@ -17,7 +17,8 @@ LUACHECK := luacheck --quiet --no-cache --config scripts/lua/.luacheckrc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow chaos fuzz check lint lint-lua format bench bench-full coverage lock clean
+.PHONY: help demo test slow chaos fuzz check lint lint-lua format docs bench bench-full \
+	coverage lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +80,9 @@ lint-lua: $(READY)
 format: $(READY) ## put the code in its form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## build the documentation into build/site; links must lead somewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY) ## measure, and print ratios: some minutes
 	$(BIN)/python -m benchmarks $(ARGS)

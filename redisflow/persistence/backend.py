@@ -11,6 +11,7 @@ from redisflow.client import Client
 from redisflow.codec import Codec
 from redisflow.codec.environment import codec_of_environment
 from redisflow.config import Config, from_conf, parse_url
+from redisflow.errors import ConfigError
 from redisflow.keys import Keys
 from redisflow.persistence.connection import RedisConnection
 from redisflow.rwlock import flow_scripts
@@ -36,6 +37,11 @@ class RedisBackend(base.Backend):
     def __init__(
         self, conf: Mapping[str, Any] | None = None, *, codec: Codec | None = None
     ) -> None:
+        if isinstance(conf, str):
+            raise ConfigError(
+                "a backend takes a mapping with a connection, as TaskFlow gives it;"
+                " RedisBackend.from_url takes a URL"
+            )
         conf = dict(conf or {})
         super().__init__(conf)  # type: ignore[no-untyped-call]  # as TaskFlow
         self._open(from_conf(conf) if conf else parse_url(None), codec)
