@@ -9,13 +9,21 @@ from typing import Annotated, Any
 import typer
 from taskflow import states
 
-from redisflow.cli.flows import ServerClock
-from redisflow.cli.options import Output, OutputOption, Url, read_pairs
+from redisflow.cli.clock import ServerClock
+from redisflow.cli.options import (
+    ArgOption,
+    Output,
+    OutputOption,
+    RunIdOption,
+    StoreOption,
+    Url,
+    read_pairs,
+)
 from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import Status
 from redisflow.cli.progress import Progress, make_progress
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import say, whole_output
-from redisflow.codec import dumps_plain
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.submitting import Submitted, place
 from redisflow.errors import FlowLost
@@ -31,8 +39,8 @@ redisflow submit shop.flows:make_order --store order=18 --wait -o json
 
 redisflow submit shop.flows:nightly --run-id nightly --rerun
 
-The run id is printed on stdout; with --wait the results follow. Ctrl-C while it waits
-ends the waiting, not the flow.
+The run id is printed on stdout; submitting the same twice is as good as once. With
+--wait the results follow. Ctrl-C while it waits ends the waiting, not the flow.
 
 [bold]Exit status[/bold]: 0 submitted, or success; with --wait also 1 failed or reverted
 and 3 suspended; 2 usage, 4 server, 5 refused: submitted before as something else.
@@ -50,34 +58,9 @@ def submit(
         str, typer.Argument(metavar="FACTORY", help=_FACTORY, show_default=False)
     ],
     *,
-    arg: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Keyword argument of the factory, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    store: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Value for the flow's atoms, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="Names the run; submitting it twice is as good as once. Made up at"
-            " random if not given.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
+    arg: ArgOption = None,
+    store: StoreOption = None,
+    run_id: RunIdOption = None,
     rerun: Annotated[
         bool,
         typer.Option(
@@ -127,7 +110,7 @@ def submit(
 
 
 def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
-    if output is Output.JSON and wait:
+    if output is not Output.HUMAN and wait:
         return  # the one document comes at the end
     document: dict[str, Any] = {
         "run_id": placed.run_id,
@@ -136,8 +119,8 @@ def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
         "ended": placed.ended,
     }
     with whole_output() as stream:
-        if output is Output.JSON:
-            stream.write(dumps_plain(document, indent=True).decode() + "\n")
+        if output is not Output.HUMAN:
+            stream.write(json_text(document, output))
         else:
             stream.write(f"{placed.run_id}\n")
 
