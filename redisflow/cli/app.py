@@ -16,10 +16,12 @@ import typer
 from redisflow.cli import (
     control,
     doctor,
+    edit,
     graph,
     keys,
     locks,
     ls,
+    remove,
     run,
     server,
     show,
@@ -45,6 +47,9 @@ such run, 3 suspended, 4 server not reached or it refused, 5 refused by the stat
 the flow or by a lock, 130 interrupted.
 """
 
+#: Commands whose names are no names in Python.
+_NAMES = {"set_result_of": "set-result"}
+
 app = typer.Typer(
     name="redisflow",
     no_args_is_help=True,
@@ -65,10 +70,18 @@ for command, epilog in (
     (workers.workers, workers.EPILOG),
     (keys.keys, keys.EPILOG),
     (control.suspend, control.SUSPEND_EPILOG),
+    (control.resume, control.RESUME_EPILOG),
     (control.cancel, control.CANCEL_EPILOG),
+    (edit.reset, edit.RESET_EPILOG),
+    (edit.set_result_of, edit.SET_RESULT_EPILOG),
+    (remove.rm, remove.RM_EPILOG),
+    (remove.gc, remove.GC_EPILOG),
     (doctor.doctor, doctor.EPILOG),
 ):
-    app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
+    name = _NAMES.get(command.__name__)
+    app.command(name, help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(
+        command
+    )
 app.add_typer(
     locks.app,
     name="locks",

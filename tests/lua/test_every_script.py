@@ -688,6 +688,27 @@ def flow_repair(flow):
 
 
 @recipe
+def flow_note(flow):
+    """Note what an operator does."""
+    started(flow)
+    return lambda: flow.call("flow_note")
+
+
+@recipe
+def atom_restart(flow):
+    """Put an atom back to its beginning."""
+    started(flow).drive()
+    return lambda: flow.on("a", "atom_restart")
+
+
+@recipe
+def atom_override(flow):
+    """Give an atom another result."""
+    started(flow).drive()
+    return lambda: flow.on("a", "atom_override", state="SUCCESS", payload='"new"')
+
+
+@recipe
 def lock_list(flow):
     """Tell who holds a lock and who waits."""
     lock = ScriptedLock.of(started(flow))

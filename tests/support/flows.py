@@ -49,6 +49,11 @@ _USUAL: Mapping[str, Argument] = {
     "whole": 0,
     "schema": 1,
     "book": "",
+    "idle": 0,
+    "alone": 0,
+    "act": "reset a",
+    "reason": "because",
+    "op_id": "once",
 }
 
 
