@@ -79,7 +79,7 @@ def suspend(
         def act(chosen: Chosen) -> tuple[str, Mapping[str, Any]]:
             subject = Subject(backend, chosen.flow_uuid)
             found = suspend_run(subject, reason=reason)
-            text = found
+            text = f"is {found}"
             if found == states.SUSPENDING:
                 text = f"{subject.live} worker(s) will stop after what they are at"
             return text, {"state": found, "workers": subject.live}

@@ -17,12 +17,13 @@ def suspend_run(subject: Subject, *, reason: str = "") -> str:
     Raises:
         InvalidState: it cannot be suspended in the state that it is in.
     """
-    flow = subject.look()
-    if flow.state in (states.SUSPENDED, states.SUSPENDING):
-        return flow.state
-    states.check_flow_transition(flow.state or states.PENDING, states.SUSPENDING)
+    flow, storage = subject.look(), subject.storage
+    state = flow.state or states.PENDING
+    if state == states.SUSPENDING:
+        return state
+    if not states.check_flow_transition(state, states.SUSPENDING):
+        raise InvalidState(f"the flow is {state}: it cannot be suspended")
     subject.note("suspend", reason)
-    storage = subject.storage
     moved, old = storage.change_flow_state(states.SUSPENDING)
     if not moved and old != states.SUSPENDING:
         raise InvalidState(f"the flow is {old}: it cannot be suspended")
