@@ -235,6 +235,19 @@ RunIdOption = Annotated[
     ),
 ]
 
+RetentionOption = Annotated[
+    float | None,
+    typer.Option(
+        "--retention",
+        metavar="AGE",
+        parser=age_of,
+        help="For how long the run stays once it has ended: 45s, 30m, 2h, 7d. Without"
+        " it: for good, or as the URL's retention_s says.",
+        show_default=False,
+        rich_help_panel="Flow",
+    ),
+]
+
 #: What commands that only read say of how they end.
 READING_STATUS = "[bold]Exit status[/bold]: 0 shown, 2 usage or no such run, 4 server."
 

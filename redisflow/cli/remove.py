@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +30,7 @@ from redisflow.cli.options import (
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import say, whole_output
-from redisflow.operations import collect_garbage, remove_run
+from redisflow.operations import collect_garbage, left_of, remove_run
 from redisflow.persistence import RedisBackend
 
 RM_EPILOG = """\
@@ -52,6 +53,7 @@ redisflow gc --older 30d --state FAILURE --dry-run
 
 [bold]Exit status[/bold]: 0 done, 2 usage, 4 server, 5 a run refused.
 """
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ENDED = (states.SUCCESS, states.REVERTED, states.FAILURE)
 
 
@@ -141,7 +143,7 @@ def _to_remove(
         try:
             find_flow(backend, text)
         except UsageProblem:
-            if not backend.client.execute("EXISTS", backend.keys.of_flow(text).changes):
+            if not (_UUID.fullmatch(text) and left_of(backend, text)):
                 raise
             found.append(Chosen(text, text, None))
     left = [text for text in runs or () if text not in {c.flow_uuid for c in found}]

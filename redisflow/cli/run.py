@@ -18,6 +18,7 @@ from redisflow.cli.options import (
     ArgOption,
     Output,
     OutputOption,
+    RetentionOption,
     RunIdOption,
     StoreOption,
     Url,
@@ -144,6 +145,7 @@ def run(
             rich_help_panel="Flow",
         ),
     ] = False,
+    retention: RetentionOption = None,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -153,6 +155,8 @@ def run(
     any worker may die without harm.
     """
     options: dict[str, Any] = {"lease_s": lease_s, "max_attempts": max_attempts}
+    if retention is not None:
+        options |= {"retention_s": retention}
     if threads is not None:
         options |= {"executor": "threads", "max_workers": threads}
     order = _Order(

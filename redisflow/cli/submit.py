@@ -14,6 +14,7 @@ from redisflow.cli.options import (
     ArgOption,
     Output,
     OutputOption,
+    RetentionOption,
     RunIdOption,
     StoreOption,
     Url,
@@ -79,6 +80,7 @@ def submit(
             rich_help_panel="Flow",
         ),
     ] = None,
+    retention: RetentionOption = None,
     wait: Annotated[
         bool,
         typer.Option("--wait", help="Follow the run to its end, as 'run' does."),
@@ -91,7 +93,8 @@ def submit(
     Nothing is imported here. A run that was suspended is resumed.
     """
     call = FactoryCall.of(factory, (), read_pairs("--arg", arg or ()))
-    options = {} if max_attempts is None else {"max_attempts": max_attempts}
+    given = {"max_attempts": max_attempts, "retention_s": retention}
+    options = {name: value for name, value in given.items() if value is not None}
     values = read_pairs("--store", store or ())
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         placed = place(

@@ -11,7 +11,12 @@ Acts of many steps (a reset, a removal) may be cut short: asked for again, they 
 from __future__ import annotations
 
 from redisflow.operations.editing import reset_atom, set_result
-from redisflow.operations.removing import Garbage, collect_garbage, remove_run
+from redisflow.operations.removing import (
+    Garbage,
+    collect_garbage,
+    left_of,
+    remove_run,
+)
 from redisflow.operations.running import resume_run, suspend_run
 from redisflow.operations.subject import Subject, operator_id
 
@@ -19,6 +24,7 @@ __all__ = [
     "Garbage",
     "Subject",
     "collect_garbage",
+    "left_of",
     "operator_id",
     "remove_run",
     "reset_atom",

@@ -55,7 +55,17 @@ def remove_run(backend: RedisBackend, flow_uuid: str) -> bool:
         )
     if head[0] is not None:
         _leave_book(backend, head[0].decode(), flow_uuid)
-    return head[0] is not None
+        return True
+    for key in left_of(backend, flow_uuid):
+        run(client, "UNLINK", key)
+    return False
+
+
+def left_of(backend: RedisBackend, flow_uuid: str) -> list[str]:
+    """Name all keys of a flow, known to it or not; looks at every key of the server."""
+    prefix = backend.keys.of_flow(flow_uuid).flow.removesuffix("flow")
+    found = backend.client.scan(f"{prefix}*")
+    return sorted({key.decode() for key in found})
 
 
 def _leave_book(backend: RedisBackend, book_uuid: str, flow_uuid: str) -> bool:

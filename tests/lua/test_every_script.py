@@ -32,6 +32,8 @@ _FAR = 1 << 50
 
 #: Scripts whose recipes change nothing, and those to which a flow may be gone.
 WITHOUT_EFFECT = {"atom_read", "flow_check", "flow_create", "flow_sync"}
+#: Its effect is on the keys' time to live, not on what is in them.
+WITHOUT_EFFECT |= {"flow_expire"}
 WITHOUT_EFFECT |= {"lock_create", "lock_list"}
 WITHOUT_FLOW = {"flow_check", "flow_create", "flow_remove", "lock_create"}
 
@@ -706,6 +708,22 @@ def atom_override(flow):
     """Give an atom another result."""
     started(flow).drive()
     return lambda: flow.on("a", "atom_override", state="SUCCESS", payload='"new"')
+
+
+@recipe
+def flow_expire(flow):
+    """Let records go with their flow."""
+    started(flow).drive()
+    flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR)
+    return lambda: flow.call("flow_expire")
+
+
+@recipe
+def flow_keep(flow):
+    """Let a flow stay that was to go."""
+    started(flow).drive()
+    flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR)
+    return lambda: flow.call("flow_keep")
 
 
 @recipe

@@ -50,6 +50,8 @@ _USUAL: Mapping[str, Argument] = {
     "schema": 1,
     "book": "",
     "idle": 0,
+    "keep_ms": -1,
+    "first": 0,
     "alone": 0,
     "act": "reset a",
     "reason": "because",
@@ -289,7 +291,7 @@ class ScriptedFlow(FlowView):
         while True:
             status = self.come(worker, **args)[0]
             answers.append(status)
-            if status in ("JOINED", "ENDED", "MISMATCH", "WAIT"):
+            if status in ("JOINED", "ENDED", "MISMATCH", "WAIT", "EXPIRES"):
                 return answers
             if status == "SWEEP":
                 self.sweep()

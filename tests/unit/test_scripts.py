@@ -251,7 +251,9 @@ def test_state_is_written_by_one_include_each():
 
 def test_reads_are_marked_and_writes_are_not():
     """no-writes stands exactly where nothing is written."""
-    writing = re.compile(r"call\('(?:H(?:SET|DEL|INCRBY)|Z(?:ADD|REM)|XADD|UNLINK)")
+    writing = re.compile(
+        r"call\('(?:H(?:SET|DEL|INCRBY)|Z(?:ADD|REM)|XADD|UNLINK|PERSIST)"
+    )
     for script in catalogue().values():
         marked = "no-writes" in script.source.partition("\n")[0]
         assert marked != bool(writing.search(script.source)), script.name
