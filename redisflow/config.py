@@ -13,9 +13,10 @@
 are percent-decoded; so a ``/``, ``?``, ``#`` or ``@`` in them must be encoded.
 
 Query parameters are settings of ours (``namespace``, ``deadline_s``,
-``allow_eviction``, ``db``, ``username``, ``password``, ``sentinel_username``,
-``sentinel_password``) or else options of redis-py's connections. Those stay
-as they were written: redisflow.client knows their names and types.
+``retention_s``, ``allow_eviction``, ``db``, ``username``, ``password``,
+``sentinel_username``, ``sentinel_password``) or else options of redis-py's
+connections. Those stay as they were written: redisflow.client knows their names and
+types.
 
 With no URL, ``REDISFLOW_URL`` of the environment is used; without that, the
 embedded server. Nothing here does any I/O, and no text made here (errors, repr,
@@ -83,6 +84,8 @@ class Config:
         sentinel_password: of that one.
         namespace: what every key begins with.
         deadline_s: for how long a call is repeated while the server is away.
+        retention_s: for how long flows stay once they have ended, unless their engines
+            say otherwise; None: for good.
         allow_eviction: accept a server that may throw keys away.
         options: redis-py's connection options, as they were given.
 
@@ -102,6 +105,7 @@ class Config:
     sentinel_password: str | None = None
     namespace: str = "redisflow"
     deadline_s: float = DEFAULT_DEADLINE_S
+    retention_s: float | None = None
     allow_eviction: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -113,6 +117,9 @@ class Config:
             )
         if not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
             raise ConfigError(f"deadline_s {self.deadline_s}: must be more than 0")
+        kept_s = self.retention_s
+        if kept_s is not None and not (math.isfinite(kept_s) and kept_s > 0):
+            raise ConfigError(f"retention_s {kept_s}: must be more than 0")
         if self.db < 0 or (self.db and self.kind == "cluster"):
             wanted = "0 in a cluster" if self.kind == "cluster" else "0 or more"
             raise ConfigError(f"db {self.db}: must be {wanted}")
@@ -164,7 +171,7 @@ class Config:
             query["sentinel_username"] = self.sentinel_username
         if self.sentinel_password is not None:
             query |= {"sentinel_password": "***"}
-        for name in ("namespace", "deadline_s", "allow_eviction"):
+        for name in ("namespace", "deadline_s", "retention_s", "allow_eviction"):
             if getattr(self, name) != _DEFAULTS[name]:
                 query[name] = getattr(self, name)
         for name, value in self.options.items():
@@ -404,6 +411,7 @@ def _flag(name: str, value: object) -> bool:
 _READERS = {
     "db": _integer,
     "deadline_s": _number,
+    "retention_s": _number,
     "allow_eviction": _flag,
     "namespace": _text,
     "username": _text,

@@ -16,8 +16,9 @@ from taskflow.types.failure import Failure
 from redisflow.cli.options import Output
 from redisflow.cli.problems import Status, one_line, printable
 from redisflow.cli.progress import atoms_of, counts_of, counts_text
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import console_on, duration, say, whole_output
-from redisflow.codec import Codec, Mask, dumps_plain, loads_plain
+from redisflow.codec import Codec, Mask, loads_plain
 from redisflow.errors import ValueRefused
 from redisflow.storage import Storage
 
@@ -105,8 +106,8 @@ def print_outcome(outcome: Outcome, output: Output, mask: Mask) -> None:
     )
     tell(outcome)
     with whole_output() as stream:
-        if output is Output.JSON:
-            stream.write(json_of(outcome) + "\n")
+        if output is not Output.HUMAN:
+            stream.write(json_of(outcome, output))
         elif outcome.state == states.SUCCESS:
             _print_results(outcome.results)
 
@@ -152,7 +153,7 @@ def failure_line(failure: Mapping[str, Any]) -> str:
     return f"{of}{'revert: ' if method == 'revert' else ''}{kind}: {message}{where}"
 
 
-def json_of(outcome: Outcome) -> str:
+def json_of(outcome: Outcome, output: Output) -> str:
     """Write an outcome as JSON."""
     document = {
         "run_id": outcome.run_id,
@@ -167,7 +168,7 @@ def json_of(outcome: Outcome) -> str:
         "dead_workers": list(outcome.dead_workers),
         "elapsed_s": round(outcome.elapsed_s, 3),
     }
-    return dumps_plain(document, indent=True).decode()
+    return json_text(document, output)
 
 
 def json_value(value: Any) -> Any:

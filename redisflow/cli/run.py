@@ -12,9 +12,19 @@ from typing import Annotated, Any
 
 import typer
 
-from redisflow.cli.flows import ServerClock
+from redisflow.cli.clock import ServerClock
 from redisflow.cli.interrupts import Interrupts, Killed
-from redisflow.cli.options import MaskOption, Output, OutputOption, Url, read_pairs
+from redisflow.cli.options import (
+    ArgOption,
+    MaskOption,
+    Output,
+    OutputOption,
+    RetentionOption,
+    RunIdOption,
+    StoreOption,
+    Url,
+    read_pairs,
+)
 from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import FactoryFailed, Status
 from redisflow.cli.progress import Progress, make_progress
@@ -44,8 +54,6 @@ with the same --run-id resumes it. A second Ctrl-C kills the workers.
 
 _FACTORY = "The function that makes the flow: module:name, file.py:name, or either \
 without the name, which then is 'factory'."
-_RUN_ID = "Names the run. Whoever uses the same id shares, resumes or looks at it; \
-made up at random if not given."
 
 
 class _Call(FactoryCall):
@@ -130,30 +138,9 @@ def run(
             rich_help_panel="Workers",
         ),
     ] = 3,
-    arg: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Keyword argument of the factory, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    store: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Value for the flow's atoms, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help=_RUN_ID, show_default=False, rich_help_panel="Flow"
-        ),
-    ] = None,
+    arg: ArgOption = None,
+    store: StoreOption = None,
+    run_id: RunIdOption = None,
     rerun: Annotated[
         bool,
         typer.Option(
@@ -162,6 +149,7 @@ def run(
             rich_help_panel="Flow",
         ),
     ] = False,
+    retention: RetentionOption = None,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
     mask: MaskOption = None,
@@ -172,6 +160,8 @@ def run(
     any worker may die without harm.
     """
     options: dict[str, Any] = {"lease_s": lease_s, "max_attempts": max_attempts}
+    if retention is not None:
+        options |= {"retention_s": retention}
     if threads is not None:
         options |= {"executor": "threads", "max_workers": threads}
     order = _Order(

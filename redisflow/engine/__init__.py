@@ -17,6 +17,7 @@
 `checking`      are all arguments provided?
 `settings`      the engine's options
 `loading`       `load`: a flow by its run id
+`following`     `follow`: the journal, for listeners in other processes
 `factories`     making flows from references
 `processes`     `run`: several worker processes; ``child`` is one of them
 `submitting`    `submit`: leaving a flow to workers; ``submissions`` is what they see
@@ -28,9 +29,10 @@
 from __future__ import annotations
 
 from redisflow.engine.atoms import current
+from redisflow.engine.following import follow
 from redisflow.engine.loading import load
 from redisflow.engine.processes import run
 from redisflow.engine.shared import SharedEngine
 from redisflow.engine.submitting import submit
 
-__all__ = ["SharedEngine", "current", "load", "run", "submit"]
+__all__ = ["SharedEngine", "current", "follow", "load", "run", "submit"]

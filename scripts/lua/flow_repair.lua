@@ -41,6 +41,7 @@
 --- @include "check_collections"
 --- @include "commit"
 --- @include "mend_collections"
+--- @include "note_flow"
 --- @include "rebuild"
 --- @include "recount_claims"
 --- @include "record_key"
@@ -71,9 +72,6 @@ else
   end
   plan_flag(flow, planned)
 end
-flow.rev = flow.rev + 1
-redis.call('XADD', keys.events, '*', 'rev', int(flow.rev), 'epoch', flow.epoch, 'atom', '',
-  'from', flow.state, 'to', flow.state, 'intention', '', 'worker', args.who, 'attempt', 0,
-  'repaired', args.what)
+note_flow(flow, args.who, {'repaired', args.what})
 commit(flow, now_ms())
 return {'OK', flow.rev}

@@ -49,6 +49,13 @@ _USUAL: Mapping[str, Argument] = {
     "whole": 0,
     "schema": 1,
     "book": "",
+    "idle": 0,
+    "keep_ms": -1,
+    "first": 0,
+    "alone": 0,
+    "act": "reset a",
+    "reason": "because",
+    "op_id": "once",
 }
 
 
@@ -284,7 +291,7 @@ class ScriptedFlow(FlowView):
         while True:
             status = self.come(worker, **args)[0]
             answers.append(status)
-            if status in ("JOINED", "ENDED", "MISMATCH", "WAIT"):
+            if status in ("JOINED", "ENDED", "MISMATCH", "WAIT", "EXPIRES"):
                 return answers
             if status == "SWEEP":
                 self.sweep()
