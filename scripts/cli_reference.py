@@ -51,7 +51,7 @@ def _plain(text: str | None) -> str:
     """Turn the marks of help texts into Markdown's."""
     parts = []
     for part in (text or "").split("\n\n"):
-        if part.startswith("redisflow ") or part.startswith("redis-cli "):
+        if part.startswith(("redisflow ", "redis-cli ")):
             parts.append(f"    {part}")
         else:
             parts.append(re.sub(r"\[bold\](.*?)\[/bold\]", r"**\1**", part))

@@ -15,10 +15,13 @@ import typer
 
 from redisflow.cli import (
     control,
+    doctor,
+    edit,
     graph,
     keys,
     locks,
     ls,
+    remove,
     run,
     server,
     show,
@@ -30,7 +33,13 @@ from redisflow.cli import (
     workers,
 )
 from redisflow.cli.options import paragraphs, spelled_out
-from redisflow.cli.problems import Status, line_of, status_of, traceback_of
+from redisflow.cli.problems import (
+    Status,
+    line_of,
+    status_of,
+    traceback_of,
+    without_passwords,
+)
 from redisflow.cli.terminal import debugging, say
 
 _EPILOG = """\
@@ -43,6 +52,9 @@ is never cut to a width. REDISFLOW_DEBUG=1 adds the traceback to an error.
 such run, 3 suspended, 4 server not reached or it refused, 5 refused by the state of
 the flow or by a lock, 130 interrupted.
 """
+
+#: Commands whose names are no names in Python.
+_NAMES = {"set_result_of": "set-result"}
 
 app = typer.Typer(
     name="redisflow",
@@ -64,9 +76,18 @@ for command, epilog in (
     (workers.workers, workers.EPILOG),
     (keys.keys, keys.EPILOG),
     (control.suspend, control.SUSPEND_EPILOG),
+    (control.resume, control.RESUME_EPILOG),
     (control.cancel, control.CANCEL_EPILOG),
+    (edit.reset, edit.RESET_EPILOG),
+    (edit.set_result_of, edit.SET_RESULT_EPILOG),
+    (remove.rm, remove.RM_EPILOG),
+    (remove.gc, remove.GC_EPILOG),
+    (doctor.doctor, doctor.EPILOG),
 ):
-    app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
+    name = _NAMES.get(command.__name__)
+    app.command(name, help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(
+        command
+    )
 app.add_typer(
     locks.app,
     name="locks",
@@ -130,5 +151,5 @@ def _end(error: BaseException) -> int:
     text = message()
     if not text:  # no arguments at all: the help was printed
         return Status.USAGE
-    say(f"{text.rstrip('.')} (see {command} --help)")
+    say(without_passwords(f"{text.rstrip('.')} (see {command} --help)"))
     return Status.USAGE

@@ -95,6 +95,16 @@ Url = Annotated[
         rich_help_panel="Server",
     ),
 ]
+MaskOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask",
+        metavar="NAME",
+        help="Show *** for values of this name, a pattern with * and ?, besides those"
+        " whose names say password, secret, token, key and the like. Repeatable.",
+        show_default=False,
+    ),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -235,6 +245,19 @@ RunIdOption = Annotated[
     ),
 ]
 
+RetentionOption = Annotated[
+    float | None,
+    typer.Option(
+        "--retention",
+        metavar="AGE",
+        parser=age_of,
+        help="For how long the run stays once it has ended: 45s, 30m, 2h, 7d. Without"
+        " it: for good, or as the URL's retention_s says.",
+        show_default=False,
+        rich_help_panel="Flow",
+    ),
+]
+
 #: What commands that only read say of how they end.
 READING_STATUS = "[bold]Exit status[/bold]: 0 shown, 2 usage or no such run, 4 server."
 
@@ -258,10 +281,12 @@ def read_pairs(option: str, texts: Sequence[str]) -> dict[str, Any]:
             cannot be stored.
     """
     pairs: dict[str, Any] = {}
-    for text in texts:
+    for number, text in enumerate(texts, 1):
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise UsageProblem(f"{option} {text!r}: write it as NAME=VALUE")
+            # The text may be the value alone, and that a secret.
+            which = f" number {number}" if len(texts) > 1 else ""
+            raise UsageProblem(f"{option}{which} has no name: write it as NAME=VALUE")
         if name in pairs:
             raise UsageProblem(f"{option} {name!r} is given twice")
         pairs[name] = _value(f"{option} {name!r}", value)

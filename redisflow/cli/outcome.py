@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.highlighter import ReprHighlighter
@@ -18,7 +18,7 @@ from redisflow.cli.problems import Status, one_line, printable
 from redisflow.cli.progress import atoms_of, counts_of, counts_text
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import console_on, duration, say, whole_output
-from redisflow.codec import Codec, loads_plain
+from redisflow.codec import Codec, Mask, loads_plain
 from redisflow.errors import ValueRefused
 from redisflow.storage import Storage
 
@@ -99,8 +99,11 @@ def outcome_of(
     )
 
 
-def print_outcome(outcome: Outcome, output: Output) -> None:
+def print_outcome(outcome: Outcome, output: Output, mask: Mask) -> None:
     """Print the results, or all of it as JSON, and on standard error how it went."""
+    outcome = replace(
+        outcome, results=mask.named(outcome.results), store=mask.named(outcome.store)
+    )
     tell(outcome)
     with whole_output() as stream:
         if output is not Output.HUMAN:
@@ -142,8 +145,8 @@ def failure_line(failure: Mapping[str, Any]) -> str:
     """Tell of a failure in a line."""
     atom, method = failure.get("atom"), failure.get("method")
     of = f"{atom}: " if atom else ""
-    kind = failure["type"].rpartition(".")[2]
-    where = f" ({failure['where']})" if failure["where"] else ""
+    kind = printable(failure["type"].rpartition(".")[2])
+    where = f" ({printable(failure['where'])})" if failure["where"] else ""
     message = one_line(str(failure["message"]))
     if len(message) > _CHARACTERS:
         message = f"{message[:_CHARACTERS]}…"

@@ -16,8 +16,10 @@ from redisflow.cli.clock import ServerClock
 from redisflow.cli.interrupts import Interrupts, Killed
 from redisflow.cli.options import (
     ArgOption,
+    MaskOption,
     Output,
     OutputOption,
+    RetentionOption,
     RunIdOption,
     StoreOption,
     Url,
@@ -27,6 +29,7 @@ from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import FactoryFailed, Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.terminal import say
+from redisflow.codec import Mask
 from redisflow.engine.factories import Factory, FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id
 from redisflow.engine.processes import LocalRun
@@ -83,6 +86,7 @@ class _Order:
         rerun: start a run that has ended once more.
         options: of the workers' engines.
         output: what is printed on standard output.
+        mask: hides secret values there.
     """
 
     call: FactoryCall
@@ -94,6 +98,7 @@ class _Order:
     rerun: bool
     options: Mapping[str, Any]
     output: Output
+    mask: Mask
 
 
 def run(
@@ -144,8 +149,10 @@ def run(
             rich_help_panel="Flow",
         ),
     ] = False,
+    retention: RetentionOption = None,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
+    mask: MaskOption = None,
 ) -> None:
     """Run a flow with several worker processes, and show how it goes.
 
@@ -153,6 +160,8 @@ def run(
     any worker may die without harm.
     """
     options: dict[str, Any] = {"lease_s": lease_s, "max_attempts": max_attempts}
+    if retention is not None:
+        options |= {"retention_s": retention}
     if threads is not None:
         options |= {"executor": "threads", "max_workers": threads}
     order = _Order(
@@ -165,6 +174,7 @@ def run(
         rerun=rerun,
         options=options,
         output=output,
+        mask=Mask(mask or ()),
     )
     raise typer.Exit(_carry_out(order))
 
@@ -201,7 +211,7 @@ def _carry_out(order: _Order) -> Status:
             elapsed_s=monotonic() - began,
             dead_workers=local.dead,
         )
-    print_outcome(outcome, order.output)
+    print_outcome(outcome, order.output, order.mask)
     if outcome.status is Status.SUSPENDED:
         say(_how_to_resume(order))
     return outcome.status

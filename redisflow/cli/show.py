@@ -34,9 +34,9 @@ from redisflow.cli.problems import printable
 from redisflow.cli.progress import counts_text, state_of, state_text
 from redisflow.cli.reports import Report, show_report, table_of
 from redisflow.cli.terminal import duration, worker_text
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.waits import waiting_for
 from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence import RedisBackend
 from redisflow.persistence.records import AtomRecord
 
 EPILOG = f"""\
@@ -75,7 +75,7 @@ def show(
 
     Only reads; ages and times are by the server's clock.
     """
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
         uuid = find_flow(backend, run)
 
         def read() -> Report:

@@ -12,8 +12,10 @@ from taskflow import states
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.options import (
     ArgOption,
+    MaskOption,
     Output,
     OutputOption,
+    RetentionOption,
     RunIdOption,
     StoreOption,
     Url,
@@ -24,6 +26,7 @@ from redisflow.cli.problems import Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import say, whole_output
+from redisflow.codec import Mask
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.submitting import Submitted, place
 from redisflow.errors import FlowLost
@@ -79,19 +82,22 @@ def submit(
             rich_help_panel="Flow",
         ),
     ] = None,
+    retention: RetentionOption = None,
     wait: Annotated[
         bool,
         typer.Option("--wait", help="Follow the run to its end, as 'run' does."),
     ] = False,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
+    mask: MaskOption = None,
 ) -> None:
     """Leave a flow to the workers that serve submitted flows.
 
     Nothing is imported here. A run that was suspended is resumed.
     """
     call = FactoryCall.of(factory, (), read_pairs("--arg", arg or ()))
-    options = {} if max_attempts is None else {"max_attempts": max_attempts}
+    given = {"max_attempts": max_attempts, "retention_s": retention}
+    options = {name: value for name, value in given.items() if value is not None}
     values = read_pairs("--store", store or ())
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         placed = place(
@@ -106,7 +112,7 @@ def submit(
         elif not placed.servers:
             say("no worker serves yet: 'redisflow worker --allow …' will take it up")
         if wait:
-            raise typer.Exit(_follow(backend, placed, output))
+            raise typer.Exit(_follow(backend, placed, output, Mask(mask or ())))
 
 
 def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
@@ -125,7 +131,9 @@ def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
             stream.write(f"{placed.run_id}\n")
 
 
-def _follow(backend: RedisBackend, placed: Submitted, output: Output) -> Status:
+def _follow(
+    backend: RedisBackend, placed: Submitted, output: Output, mask: Mask
+) -> Status:
     """Wait for the end of a run; returns the status for it."""
     began = monotonic()
     connection = backend.get_connection()
@@ -141,7 +149,7 @@ def _follow(backend: RedisBackend, placed: Submitted, output: Output) -> Status:
     outcome = outcome_of(
         storage, state, run_id=placed.run_id, elapsed_s=monotonic() - began
     )
-    print_outcome(outcome, output)
+    print_outcome(outcome, output, mask)
     if outcome.state == states.SUSPENDED:
         say("submitting it again resumes it")
     return outcome.status

@@ -62,6 +62,9 @@ class Course:
         self._executor = executor
         self._atom_notifier = atom_notifier
         self._notify = notify
+        self._keep_s = settings.retention_s
+        if self._keep_s is None:
+            self._keep_s = storage.backend.config.retention_s
         self._told_state: str | None = None
         self._membership = Membership(
             storage,
@@ -107,6 +110,7 @@ class Course:
                 self._structure,
                 self.moved,
                 resumes=resumes,
+                keep_s=self._keep_s,
             )
             outcome = start.until_on()
             if outcome is not None:

@@ -28,7 +28,7 @@ from typing import Any
 
 from taskflow import states
 
-from redisflow.codec import dumps_plain, loads_plain
+from redisflow.codec import Codec, dumps_plain, loads_plain
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import OpenedRun, open_run
 from redisflow.engine.membership import sweep, worker_id
@@ -252,8 +252,9 @@ class LocalRun:
         reader, writer = os.pipe()
         task = {
             "reference": self._call.reference,
-            "args": self._encoded(list(self._call.args)),
-            "kwargs": self._encoded(dict(self._call.kwargs)),
+            # Through a pipe of our own, without the hook that the server's values have.
+            "args": Codec().encode(list(self._call.args)).decode("latin-1"),
+            "kwargs": Codec().encode(dict(self._call.kwargs)).decode("latin-1"),
             "run_id": self.run_id,
             "url": self._url,
             # Not "the current one": the run may be over when the worker gets there.
@@ -280,9 +281,6 @@ class LocalRun:
             pass  # it died at once: that is noticed like any other death
         child = _Child(process, worker_id(process.pid, tag), reader)
         self._children.append(child)
-
-    def _encoded(self, value: Any) -> str:
-        return self._backend.codec.encode(value).decode("latin-1")
 
     def _wait_for_deaths(self) -> None:
         """Wait a moment, or until a worker has ended: its pipe closes then."""

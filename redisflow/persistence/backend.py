@@ -9,7 +9,9 @@ from taskflow.persistence import base
 
 from redisflow.client import Client
 from redisflow.codec import Codec
+from redisflow.codec.environment import codec_of_environment
 from redisflow.config import Config, from_conf, parse_url
+from redisflow.errors import ConfigError
 from redisflow.keys import Keys
 from redisflow.persistence.connection import RedisConnection
 from redisflow.rwlock import flow_scripts
@@ -25,8 +27,8 @@ class RedisBackend(base.Backend):
     Args:
         conf: as TaskFlow gives it: ``{"connection": url, ...}``; without a
             connection, the environment's ``REDISFLOW_URL`` or the embedded server.
-        codec: how values are encoded; the default refuses what JSON with tags
-            cannot bring back equal.
+        codec: how values are encoded; by default, what ``REDISFLOW_CODEC`` names, or
+            else JSON with tags, which refuses what would not come back equal.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -35,6 +37,11 @@ class RedisBackend(base.Backend):
     def __init__(
         self, conf: Mapping[str, Any] | None = None, *, codec: Codec | None = None
     ) -> None:
+        if isinstance(conf, str):
+            raise ConfigError(
+                "a backend takes a mapping with a connection, as TaskFlow gives it;"
+                " RedisBackend.from_url takes a URL"
+            )
         conf = dict(conf or {})
         super().__init__(conf)  # type: ignore[no-untyped-call]  # as TaskFlow
         self._open(from_conf(conf) if conf else parse_url(None), codec)
@@ -46,7 +53,7 @@ class RedisBackend(base.Backend):
 
     def _open(self, config: Config, codec: Codec | None) -> None:
         self.config = config
-        self.codec = codec or Codec()
+        self.codec = codec_of_environment() if codec is None else codec
         self.client = Client(config)
         self.keys = Keys(config.namespace)
 

@@ -19,6 +19,9 @@ _STATUS = re.compile(r"^    \{'([A-Z]+)'")
 _NAME = re.compile(r"\b(?:keys|args)\.\w+")
 _CONTINUED = re.compile(r"^(     .*|)$")
 
+#: Longest whole number that an argument may be: as long as Lua's own, and a sign.
+_DIGITS = 17
+
 #: Keys that stand for one record; the caller says which by ``of=<atom uuid>``.
 RECORD_KEYS = ("atom", "result")
 
@@ -132,6 +135,15 @@ def _resolve(
             f"local rest = {{}}\nfor i = {first + 1}, #ARGV do"
             f" rest[i - {first}] = ARGV[i] end\n{body}"
         )
+
+    # Before anything is read or written: Lua would trip over them in the middle.
+    checks = "".join(
+        f"if not string.find(ARGV[{n}] or '', '^%-?%d+$') or #ARGV[{n}] > {_DIGITS}"
+        f" then error({{err = 'ERR {arg} is no whole number'}}) end\n"
+        for n, (arg, kind) in enumerate(args, 1)
+        if kind == "int"
+    )
+    body = checks + body
 
     def place_of(match: re.Match[str]) -> str:
         try:

@@ -245,13 +245,15 @@ def test_state_is_written_by_one_include_each():
         if "'XADD'" in path.read_text(encoding="utf-8")
     }
 
-    # flow_unlock tells of the lock: its entry stays in the same state.
-    assert writers == {"change_atom", "change_flow", "flow_create", "flow_unlock"}
+    # note_flow tells of something else: its entries stay in the same state.
+    assert writers == {"change_atom", "change_flow", "flow_create", "note_flow"}
 
 
 def test_reads_are_marked_and_writes_are_not():
     """no-writes stands exactly where nothing is written."""
-    writing = re.compile(r"call\('(?:H(?:SET|DEL|INCRBY)|Z(?:ADD|REM)|XADD|UNLINK)")
+    writing = re.compile(
+        r"call\('(?:H(?:SET|DEL|INCRBY)|Z(?:ADD|REM)|XADD|UNLINK|PERSIST)"
+    )
     for script in catalogue().values():
         marked = "no-writes" in script.source.partition("\n")[0]
         assert marked != bool(writing.search(script.source)), script.name
