@@ -17,8 +17,8 @@ LUACHECK := luacheck --quiet --no-cache --config scripts/lua/.luacheckrc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow chaos fuzz check lint lint-lua format docs bench bench-full \
-	coverage lock clean
+.PHONY: help demo test slow chaos fuzz check lint lint-lua reference format docs bench \
+	bench-full coverage lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ lint-lua: $(READY)
 	else \
 		echo "skipped luacheck: it is not on the PATH (Debian and Ubuntu: lua-check)"; \
 	fi
+
+reference: $(READY) ## write docs/cli.md from the help of the commands
+	$(BIN)/python scripts/cli_reference.py docs/cli.md
 
 format: $(READY) ## put the code in its form
 	$(BIN)/ruff check --fix-only .
