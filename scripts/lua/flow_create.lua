@@ -26,7 +26,7 @@
     schema   int     the layout that the caller writes
     state    str     its state, or empty for none yet
     who      str     who creates it, for the journal
-    pairs... bytes   metadata: field and JSON value in turn
+    pairs... bytes*2   metadata: field and JSON value in turn
 
   RETURNS
     {'CREATED', ms}   it is new, made at that time
