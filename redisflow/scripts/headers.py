@@ -86,7 +86,7 @@ def _parse(path: Path) -> Script:
         named, kind = args.pop()
         rest, size = named.removesuffix("..."), int(kind.partition("*")[2] or 1)
     body = _splice(path.parent, body, seen=set())
-    source = f"{shebang}\n{_resolve(path.stem, body, keys, args, rest, size)}"
+    source = f"{shebang}\n{_resolve(path.stem, body, keys, args, rest, size=size)}"
     return Script(
         name=path.stem,
         keys=tuple(keys),
@@ -124,7 +124,7 @@ def _read_header(name: str, header: str) -> tuple[Entries, Entries, set[str]]:
 
 
 def _resolve(
-    name: str, body: str, keys: Entries, args: Entries, rest: str | None, size: int
+    name: str, body: str, keys: Entries, args: Entries, rest: str | None, *, size: int
 ) -> str:
     """Put numbers in the places of names, and checks before everything else.
 
