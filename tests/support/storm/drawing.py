@@ -183,7 +183,7 @@ def patchwork(dice: random.Random, atoms: int) -> Shape:
     for part in parts:
         whole.controls.update(part.controls)
         for plan in part.plans.values():
-            takes_ms = dice.choice([0, 0, 5, 20, 80])
+            takes_ms = dice.choice([0, 5, 20, 80, 250])
             whole.plans[plan.name] = dataclasses.replace(plan, takes_ms=takes_ms)
     return whole
 
