@@ -45,6 +45,7 @@
 --- @include "halt_flow"
 --- @include "holds"
 --- @include "mark_result"
+--- @include "moved_before"
 --- @include "passes"
 --- @include "read_plan"
 --- @include "rebuild"
@@ -57,7 +58,8 @@ check_log()
 local atom = read_atom(args.atom)
 if not atom then error({err = 'CORRUPT ' .. keys.atom .. ' it is gone'}) end
 if not holds(args.worker, args.token, args.item) then
-  if atom.token == args.token and atom.state == args.state and atom.owner == '' then
+  local same = atom.token == args.token and atom.state == args.state and atom.owner == ''
+  if same or moved_before(args.atom, args.state, args.worker, tonumber(args.token)) then
     return {'REPEATED'}
   end
   redis.call('HSET', keys.result, 'late:' .. args.token, args.payload)

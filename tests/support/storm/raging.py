@@ -290,9 +290,7 @@ class Tempest:
 
     def _freeze(self, blow: Blow) -> object:
         self._all_cut_off()
-        self.server.process.send_signal(signal.SIGSTOP)
-        threading.Event().wait(blow.lasts_s)
-        self.server.process.send_signal(signal.SIGCONT)
+        self.server.freeze(blow.lasts_s)
         return self.server.process.pid
 
     def _crash(self, blow: Blow) -> object:
