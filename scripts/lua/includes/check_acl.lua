@@ -6,9 +6,11 @@ local WRITES = {
   {'XADD', '*', 'f', 'v'}, {'SET', 'v'}, {'SETBIT', '0', '1'}, {'UNLINK'},
 }
 local function check_acl(key)
+  local refused = not redis.acl_check_cmd('TIME') and 'TIME'
   for _, words in ipairs(WRITES) do
-    if not redis.acl_check_cmd(words[1], key, unpack(words, 2)) then
-      error({err = 'NOPERM this user may not run ' .. words[1] .. ' on ' .. key})
-    end
+    if not redis.acl_check_cmd(words[1], key, unpack(words, 2)) then refused = words[1] end
+  end
+  if refused then
+    error({err = 'NOPERM this user may not run ' .. refused .. ' on ' .. key})
   end
 end
