@@ -27,6 +27,7 @@
 ]]
 --- @include "now_ms"
 --- @include "check_acl"
+--- @include "check_there"
 --- @include "open_flow"
 --- @include "check_log"
 --- @include "check_derived"
@@ -35,6 +36,7 @@
 local flow, refusal = open_flow()
 if not flow then return refusal end
 check_acl(keys.flow)
+check_there()
 check_log()
 check_derived()
 local now = now_ms()

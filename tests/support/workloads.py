@@ -104,7 +104,7 @@ class Noted(task.Task):
         end: how it ends: "return", "raise" or "die"; "raise-reverting" and
             "die-reverting" are for its revert. "compute" and "hold" return, after
             `LONG_S` of Python code, or of a C call that lets no other thread run: that
-            one only in the first attempt.
+            one only in the first attempt. "fork" waits for a child of its own.
     """
 
     def __init__(
@@ -134,6 +134,8 @@ class Noted(task.Task):
             _compute(LONG_S)
         if self._end == "hold" and about.attempt == 0:
             _hold_the_interpreter(LONG_S)
+        if self._end == "fork":
+            _fork(Path(f"{self._notes}.child"))
         self._last("")
         self._note("end")
         saw = {name: result["token"] for name, result in results.items()}
@@ -179,6 +181,15 @@ def _compute(seconds: float) -> None:
 
 def _hold_the_interpreter(seconds: float) -> None:
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL keeps the lock, CDLL does not
+
+
+def _fork(told: Path) -> None:
+    child = os.fork()
+    if not child:
+        told.write_text(str(os.getpid()), encoding="utf-8")
+        _compute(LONG_S)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def mixed(notes: str, takes_s: float = 0.003, *, fails: bool = False) -> Any:
