@@ -47,7 +47,9 @@ def test_engine_is_taken_along(stage):
     )
     assert program.returncode == 0, program.stderr
     flow = stage.assert_ended("SUCCESS", Counter())
-    workers = {claim.entry.worker for claims in flow.claims.values() for claim in claims}
+    workers = {
+        claim.entry.worker for claims in flow.claims.values() for claim in claims
+    }
     pids = {note.pid for note in stage.notes}
     assert len(workers) == len(pids) == 3, workers
 

@@ -32,7 +32,9 @@ def full(admin):
 
 
 @pytest.mark.parametrize(
-    ("fails", "state"), [(False, "SUCCESS"), (True, "REVERTED")], ids=["runs", "reverts"]
+    ("fails", "state"),
+    [(False, "SUCCESS"), (True, "REVERTED")],
+    ids=["runs", "reverts"],
 )
 def test_what_runs_ends(stage, fails, state):
     """Atoms are taken, finished and reverted, leases renewed, and the run is ended."""

@@ -122,7 +122,9 @@ def _answered(flow: Flow, answers: Mapping[tuple[str, str], Any]) -> Iterator[st
     }
     last = {name: claims[-1].token for name, claims in flow.claims.items() if claims}
     for (name, token), end in ended.items():
-        if end and not any(state == end for _, state, _ in answers.get((name, token), ())):
+        if end and not any(
+            state == end for _, state, _ in answers.get((name, token), ())
+        ):
             yield f"{name} was ended by {token} in {end}, which nobody had sent"
     for (name, token), rows in answers.items():
         for answer, state, digest in rows:
@@ -215,9 +217,7 @@ def tell(tempest: Tempest) -> str:
         keys = tempest.keys(stormy.run_id)
         fields = tempest.admin.hgetall(keys.flow)
         lines.append(f"{stormy.run_id}: {fields}")
-        names = {
-            uuid: name for name, uuid in tempest.admin.hgetall(keys.atoms).items()
-        }
+        names = {uuid: name for name, uuid in tempest.admin.hgetall(keys.atoms).items()}
         rows = tempest.admin.xrevrange(keys.events, count=12)
         for number, row in reversed(rows):
             atom = names.get(row["atom"], "the flow") or "the flow"
