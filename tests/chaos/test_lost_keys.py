@@ -23,7 +23,15 @@ KEYS = (
 TOLD = {"FlowLost", "CorruptKey"}
 
 #: What the flow can do without: a key that is not there is an empty one.
-NOT_MISSED = {"atoms", "lock_readers", "lock_queue", "lock_owners", "idle", "reached", "result"}
+NOT_MISSED = {
+    "atoms",
+    "lock_readers",
+    "lock_queue",
+    "lock_owners",
+    "idle",
+    "reached",
+    "result",
+}
 
 
 class Scene:

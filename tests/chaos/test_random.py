@@ -51,9 +51,9 @@ def test_storms(seed, seconds, request, tmp_path, capsys):
     until, number = monotonic() + seconds, 0
     while only is not None or monotonic() < until:
         number = only if only is not None else number
-        happened = _weather(seed, number, tmp_path / f"storm-{number}")
+        _weather(seed, number, tmp_path / f"storm-{number}")
         with capsys.disabled():
-            print(f"\nstorm {number} of seed {seed}: {dict(happened)}", end="")
+            pass
         if only is not None:
             return
         number += 1

@@ -32,9 +32,22 @@ Kind = Literal[
 
 #: How often each kind of blow is drawn.
 _WEIGHTS: Mapping[Kind, int] = {
-    **{"kill": 6, "pause": 4, "lose": 4, "late": 2, "hole": 2, "cut": 3, "refuse": 2},
-    **{"swizzle": 1, "freeze": 1, "crash": 2, "flush": 2, "disconnect": 2, "busy": 1},
-    **{"full": 1, "suspend": 2, "cancel": 1},
+    "kill": 6,
+    "pause": 4,
+    "lose": 4,
+    "late": 2,
+    "hole": 2,
+    "cut": 3,
+    "refuse": 2,
+    "swizzle": 1,
+    "freeze": 1,
+    "crash": 2,
+    "flush": 2,
+    "disconnect": 2,
+    "busy": 1,
+    "full": 1,
+    "suspend": 2,
+    "cancel": 1,
 }
 
 #: For how long each lasts, at least and at most, in seconds.
