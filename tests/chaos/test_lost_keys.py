@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 LEASE_S = 1.0
 NAMES = ["a", "b", "c", "d"]
 
-#: All keys of a flow that may be gone or in the way; "atom" and "result" are those of c.
+#: All keys of a flow that may be gone or in the way; "atom" and "result" are of c.
 KEYS = (
     *("flow", "lock", "lock_readers", "lock_queue", "lock_owners", "atoms", "graph"),
     *("missing", "ready", "claims", "workers", "idle", "plan", "changes", "events"),

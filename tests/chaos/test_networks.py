@@ -26,7 +26,7 @@ def proxy(server):
 
 @pytest.fixture
 def way(proxy, namespace):
-    """Return the URL through the proxy, of clients that do not wait long for a reply."""
+    """Return the URL through the proxy, of clients that do not wait for long."""
     return (
         f"redis://127.0.0.1:{proxy.port}/0?namespace={namespace}"
         "&socket_timeout=0.3&deadline_s=5"

@@ -129,7 +129,7 @@ def test_worker_is_given_its_own_task_again(stage):
 
 
 def test_task_holds_the_interpreter(stage):
-    """In a C call that lets no other thread run no lease is renewed: it is taken over."""
+    """A C call that lets no other thread run renews no lease: it is taken over."""
     with stage.crew("line", LEASE_S, names=["a", "b"], ends={"a": "hold"}) as crew:
         crew.start()
         eventually(lambda: stage.ran("a"), 30)

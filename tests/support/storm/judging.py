@@ -128,10 +128,10 @@ def _answered(flow: Flow, answers: Mapping[tuple[str, str], Any]) -> Iterator[st
             yield f"{name} was ended by {token} in {end}, which nobody had sent"
     for (name, token), rows in answers.items():
         for answer, state, digest in rows:
-            end = ended.get((name, token))
-            if answer == "ok" and end != state:
-                yield f"{name} was said to be {state} by {token}, it is {end}"
-            if answer in {"stale", "not applied"} and end == state and len(rows) == 2:
+            found = ended.get((name, token))
+            if answer == "ok" and found != state:
+                yield f"{name} was said to be {state} by {token}, it is {found}"
+            if answer in {"stale", "not applied"} and found == state and len(rows) == 2:
                 yield f"{state} of {name} by {token} was refused, and is recorded"
             if answer == "ok" and last[name] == token:
                 yield from _kept(flow, name, state, digest)
@@ -152,7 +152,7 @@ def _charged(tempest: Tempest, flow: Flow) -> Iterator[str]:
     for name in flow.atoms:
         for entry in flow.taken_back(name):
             if int(entry.worker.split(":")[1]) not in tempest.struck:
-                yield f"{name} was taken from a worker that nothing was done to: {entry}"
+                yield f"{name} was taken from one that nothing was done to: {entry}"
 
 
 def _notes(tempest: Tempest) -> Mapping[str, list[Note]]:
@@ -172,7 +172,7 @@ def _answers(tempest: Tempest) -> Mapping[str, dict[tuple[str, str], list[Any]]]
     return found
 
 
-def _common(tempest: Tempest) -> Iterator[str]:
+def _common(tempest: Tempest) -> Iterator[str]:  # noqa: C901  one pass over one file
     """Look whether the calls about each common atom have an order."""
     histories: dict[str, list[Call]] = {name: [] for name in COMMON}
     for duty in tempest.duties:
@@ -211,7 +211,7 @@ def _read(lines: Iterable[str]) -> Iterator[Any]:
 
 
 def tell(tempest: Tempest) -> str:
-    """Tell all that is known of a storm, for people: what happened, and what is left."""
+    """Tell people what is known of a storm: what happened, and what is left."""
     lines = [*tempest.account, f"happened: {dict(tempest.happened)}"]
     for stormy in tempest.storm.flows:
         keys = tempest.keys(stormy.run_id)
@@ -221,7 +221,7 @@ def tell(tempest: Tempest) -> str:
         rows = tempest.admin.xrevrange(keys.events, count=12)
         for number, row in reversed(rows):
             atom = names.get(row["atom"], "the flow") or "the flow"
-            lines.append(
+            lines.append(  # noqa: PERF401  the text is long enough as it is
                 f"  {number} {row['rev']} {atom}: {row['from']} -> {row['to']} "
                 f"({row['intention']}) by {row['worker']}"
             )

@@ -1,8 +1,8 @@
 """A storm as it happens: a server, workers behind proxies, and blows that fall on them.
 
 Each worker has a proxy of its own. Blows fall one after the other, by the clock; what
-they began ends by the clock, too. When the last one has fallen everything is healed, and
-the workers have to come to the end of all flows by themselves.
+they began ends by the clock, too. When the last one has fallen everything is healed,
+and the workers have to come to the end of all flows by themselves.
 """
 
 from __future__ import annotations
@@ -329,20 +329,22 @@ class Tempest:
         return "no memory is left"
 
     def _suspend(self, blow: Blow) -> object:
+        met = None
         with self._outside(blow) as storage:
-            return storage.change_flow_state("SUSPENDING")[0]
-        return None
+            met = storage.change_flow_state("SUSPENDING")[0]
+        return met
 
     def _cancel(self, blow: Blow) -> object:
+        met = None
         with self._outside(blow) as storage:
             storage.get_flow_state()
             cancel_run(storage, storage.mirror.flow.run, reason="a storm")
-            return "asked for"
-        return None
+            met = "asked for"
+        return met
 
     @contextlib.contextmanager
     def _outside(self, blow: Blow) -> Iterator[Any]:
-        """Open a flow from outside; a flow that is not there, or over, is left alone."""
+        """Open a flow from outside; one that is not there, or over, is left alone."""
         flow = self.storm.flows[blow.target]
         flow_uuid = flow_uuid_of(flow.run_id, _NAMESPACE)
         with contextlib.suppress(RedisFlowError, redis.RedisError):
