@@ -242,7 +242,7 @@ def test_state_is_written_by_one_include_each():
     writers = {
         path.stem
         for path in lua_folder().rglob("*.lua")
-        if "'XADD'" in path.read_text(encoding="utf-8")
+        if "call('XADD'" in path.read_text(encoding="utf-8")
     }
 
     # flow_unlock tells of the lock: its entry stays in the same state.
