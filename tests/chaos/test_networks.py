@@ -7,6 +7,9 @@ from time import monotonic
 
 import pytest
 
+from redisflow.client import Client
+from redisflow.config import parse_url
+from redisflow.errors import Unavailable
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.scenarios import Stage
@@ -119,3 +122,16 @@ def test_server_takes_no_more_clients(own, tmp_path):
         assert crew.members[0].report()["outcome"] == "SUCCESS"
         assert own.client.info("stats")["rejected_connections"] > 0
     stage.assert_ended("SUCCESS", Counter())
+
+
+def test_redis_py_sends_nothing_again(admin, namespace, proxy, way):
+    """One attempt of ours is one request: its lost reply is ours to judge."""
+    key = f"{namespace}:count"
+    with Client(parse_url(way)) as client:
+        client.execute("PING")
+        proxy.arm("drop_reply", match=b"INCR", times=1)
+        with pytest.raises(Unavailable) as caught:
+            client.execute("INCR", key, deadline_s=0)
+    assert caught.value.outcome == "unknown"
+    assert proxy.hits == 1
+    assert admin.get(key) == "1"
