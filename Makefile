@@ -43,8 +43,10 @@ test: $(READY) ## run the tests, without the slow ones and the chaos
 slow: $(READY) ## run the slow tests; most of their time is waiting
 	$(PYTEST) -n $$((2 * $(JOBS))) -m "slow and not chaos" $(ARGS)
 
-chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run
-	$(PYTEST) -m chaos --seed $(SEED) $(ARGS)
+# With SECONDS or STORM only storms are had: so long, or that one.
+chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run, SECONDS=n: storms only
+	$(PYTEST) -m chaos --seed $(SEED) $(if $(STORM)$(SECONDS),tests/chaos/test_random.py) \
+		$(if $(STORM),--storm $(STORM)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 # Atheris stands apart from the lock: nothing else needs it, and few Pythons have it.
 fuzz: $(READY) ## fuzz the decoder and the URLs; SECONDS=60

@@ -137,6 +137,11 @@ class Loop:
             self._held[item.id] = item
             self._todo.append(item)
 
+    def _drop(self, item: Item) -> None:
+        """Hold an item no longer, unless it was lost and came again meanwhile."""
+        if self._held.get(item.id) is item:
+            del self._held[item.id]
+
     def _take(self) -> Handout:
         return self._worker.take(self._room(), self._held)
 
@@ -163,7 +168,7 @@ class Loop:
 
     def _begin(self, item: Item) -> Handout:
         if item.kind == "finish":
-            del self._held[item.id]
+            self._drop(item)
             move = self._worker.finish(item)
             if move is not None:
                 self._moved(move)
@@ -194,7 +199,7 @@ class Loop:
 
     def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
         """Leave an atom to workers that have the values that it needs."""
-        del self._held[item.id]
+        self._drop(item)
         logger.warning("left to other workers: %s", lacking)
         self._worker.decline(item, failure_from(lacking))
         return self._take()
@@ -213,7 +218,7 @@ class Loop:
         strategy = resolution.strategy
         while self._worker.resolve(item, strategy, controller) == "PLANNED":
             self._tell_moves()
-        del self._held[item.id]
+        self._drop(item)
         return self._take()
 
     def _blame(
@@ -240,7 +245,7 @@ class Loop:
         """Have applied what deciders have said, once no other change is in progress."""
         while (handout := self._worker.decide(item, depth)).retake:
             self._tell_moves()
-        del self._held[item.id]
+        self._drop(item)
         return handout
 
     def _try_again(self, item: Item) -> bool:
@@ -252,7 +257,7 @@ class Loop:
         while (status := self._worker.retry(item)) == "PLANNED":
             self._tell_moves()
         if status == "STALE":
-            del self._held[item.id]
+            self._drop(item)
             return False
         self._runner.tell_changes(before, states.PENDING, self._structure.atoms)
         return True
@@ -295,7 +300,7 @@ class Loop:
             outcome, payload = self._encoded(item, future.result())
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             return self._halt(item, error)
-        del self._held[item.id]
+        self._drop(item)
         handout = self._worker.complete(item, outcome, payload, capacity)
         if handout.stale:
             self.statistics["stale"] += 1
@@ -320,7 +325,7 @@ class Loop:
 
     def _halt(self, item: Item, error: Exception) -> Handout:
         """End the run for an error around an atom."""
-        self._held.pop(item.id, None)
+        self._drop(item)
         failure = failure_from(error)
         logger.warning("flow %r is halted: %s", self._storage.flow_name, failure)
         self._worker.halt(item, failure)

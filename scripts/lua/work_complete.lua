@@ -41,6 +41,7 @@
 --- @include "clear_history"
 --- @include "clears"
 --- @include "commit"
+--- @include "completed_before"
 --- @include "grant"
 --- @include "halt_flow"
 --- @include "holds"
@@ -57,7 +58,8 @@ check_log()
 local atom = read_atom(args.atom)
 if not atom then error({err = 'CORRUPT ' .. keys.atom .. ' it is gone'}) end
 if not holds(args.worker, args.token, args.item) then
-  if atom.token == args.token and atom.state == args.state and atom.owner == '' then
+  local same = atom.token == args.token and atom.state == args.state and atom.owner == ''
+  if same or completed_before(args.atom, args.state, args.worker, tonumber(args.token)) then
     return {'REPEATED'}
   end
   redis.call('HSET', keys.result, 'late:' .. args.token, args.payload)
