@@ -10,7 +10,7 @@ What was confirmed is lost only together with the replicas that confirmed it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -43,9 +43,22 @@ class Replication:
         self._looked_at = -_BELIEVED_S
 
     def run(
-        self, handle: redis.Redis, sha: str, source: str, words: Sequence[Any]
+        self,
+        handle: redis.Redis,
+        sha: str,
+        source: str,
+        words: Sequence[Any],
+        *,
+        look: Callable[[Any], object],
     ) -> Any:
         """Run a script, and wait until it is replicated.
+
+        Args:
+            handle: where.
+            sha: of the script.
+            source: its text.
+            words: what follows in the command.
+            look: called with the connection before the script is sent over it.
 
         Raises:
             NotReplicated: it ran, and was not confirmed in time.
@@ -54,6 +67,7 @@ class Replication:
         pool = handle.connection_pool
         connection = pool.get_connection()
         try:
+            look(connection)
             wanted = self._wanted(connection)
             try:
                 reply, count = _send(connection, ("EVALSHA", sha, *words), wanted)

@@ -74,7 +74,7 @@ local reached = plan.phases == '' or (plan.phase == 'backward'
 if args.state == 'REVERT_FAILURE' or (args.state == 'FAILURE' and flow.never_resolve) then
   halt_flow(flow, args.payload)
 elseif args.state == 'FAILURE' then
-  opened[1] = {item = item_of(atom.node, 'resolve'), score = before - 1e15, atom = atom}
+  opened[1] = {item = item_of(atom.node, 'resolve'), score = before - 9e15, atom = atom}
 elseif passes(after) then
   -- After an edit it may itself wait for something again: then it does not count as done yet.
   if plan.phases == '' and not read('HGET', keys.missing, number) then queue = {{number, 1}} end

@@ -49,6 +49,7 @@ _USUAL: Mapping[str, Argument] = {
     "whole": 0,
     "schema": 1,
     "book": "",
+    "told": "nobody",
 }
 
 

@@ -245,8 +245,9 @@ def test_state_is_written_by_one_include_each():
         if "'XADD'" in path.read_text(encoding="utf-8")
     }
 
-    # flow_unlock tells of the lock: its entry stays in the same state.
-    assert writers == {"change_atom", "change_flow", "flow_create", "flow_unlock"}
+    # Two tell of the lock and of the server: their entries stay in the same state.
+    entries = {"epoch_begin", "flow_unlock"}
+    assert writers == {"change_atom", "change_flow", "flow_create"} | entries
 
 
 def test_reads_are_marked_and_writes_are_not():
