@@ -27,7 +27,7 @@ from redisflow.client.connect import Handle, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
 from redisflow.client.history import Histories, Witness
 from redisflow.client.replication import Replication
-from redisflow.client.sending import compare, send_script
+from redisflow.client.sending import send_script
 from redisflow.client.waiting import Argument, first_key, wait_on
 from redisflow.config import Config
 from redisflow.errors import Outcome, Unavailable
@@ -117,24 +117,24 @@ class Client:
         words = (len(keys), *keys, *args)
         if replication is not None:
 
-            def look(connection: Any) -> None:
-                if witness is not None:
-                    compare(connection, witness, self.histories)
+            def replicated(handle: Handle) -> list[Any]:
+                one = cast(redis.Redis, handle)
+                return replication.run(
+                    one,
+                    sha,
+                    source,
+                    words,
+                    witness=witness,
+                    histories=self.histories,
+                )
 
-            return self._run(
-                lambda handle: replication.run(
-                    cast(redis.Redis, handle), sha, source, words, look=look
-                ),
-                deadline_s,
-            )
+            return self._run(replicated, deadline_s)
         histories = self.histories
         started = monotonic()
         failed: Exception | None = None
         if (handle := self._handle) is not None:
             try:
-                return send_script(
-                    handle, ("EVALSHA", sha, *words), witness, histories
-                )
+                return send_script(handle, ("EVALSHA", sha, *words), witness, histories)
             except NoScriptError:
                 pass
             except Exception as error:  # noqa: BLE001  _again raises it
@@ -142,13 +142,9 @@ class Client:
 
         def evaluate(handle: Handle) -> list[Any]:
             try:
-                return send_script(
-                    handle, ("EVALSHA", sha, *words), witness, histories
-                )
+                return send_script(handle, ("EVALSHA", sha, *words), witness, histories)
             except NoScriptError:
-                return send_script(
-                    handle, ("EVAL", source, *words), witness, histories
-                )
+                return send_script(handle, ("EVAL", source, *words), witness, histories)
 
         return self._again(evaluate, failed, started, deadline_s)
 

@@ -26,6 +26,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from redis.exceptions import NoScriptError
+
 #: Runs a script, given its sha, its source, the number of its keys and what follows.
 Run = Callable[..., Any]
 
@@ -116,9 +118,35 @@ class Histories:
 def run_id_in(info: bytes | str | None) -> str:
     """Find the run_id in a reply to INFO; "" where there is none, or nothing but zeros.
 
-    >>> run_id_in("# Server\\r\\nrun_id:5f1e\\r\\n"), run_id_in("run_id:0000")
+    >>> run_id_in("run_id:5f1e"), run_id_in(b"run_id:0000")
     ('5f1e', '')
     """
     text = info.encode() if isinstance(info, str) else info or b""
     found = _RUN_ID.search(text)
     return found[1].decode() if found and found[1].strip(b"0") else ""
+
+
+def compare(connection: Any, witness: Witness, histories: Histories) -> None:
+    """Have the history of a connection confirmed, unless the witness knows it."""
+    name = histories.name(connection)
+    if name == witness.history.server:
+        return
+
+    def send(*words: Any) -> Any:
+        connection.send_command(*words)
+        return connection.read_response()
+
+    witness.confirm(runner(send))
+    witness.history.server = name
+
+
+def runner(send: Callable[..., Any]) -> Run:
+    """Make what runs a script by its sha; where the server lacks it, by its source."""
+
+    def run(sha: str, source: str, *words: Any) -> Any:
+        try:
+            return send("EVALSHA", sha, *words)
+        except NoScriptError:
+            return send("EVAL", source, *words)
+
+    return run

@@ -10,12 +10,14 @@ What was confirmed is lost only together with the replicas that confirmed it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
 import redis
 from redis.exceptions import NoScriptError
+
+from redisflow.client.history import Histories, Witness, compare
 
 #: How long one WAIT waits at most, in seconds; never longer than half of what the
 #: socket waits for a reply.
@@ -49,8 +51,9 @@ class Replication:
         source: str,
         words: Sequence[Any],
         *,
-        look: Callable[[Any], object],
-    ) -> Any:
+        witness: Witness | None,
+        histories: Histories,
+    ) -> list[Any]:
         """Run a script, and wait until it is replicated.
 
         Args:
@@ -58,7 +61,8 @@ class Replication:
             sha: of the script.
             source: its text.
             words: what follows in the command.
-            look: called with the connection before the script is sent over it.
+            witness: of the call, see `Client.run_script`.
+            histories: of the server.
 
         Raises:
             NotReplicated: it ran, and was not confirmed in time.
@@ -67,7 +71,8 @@ class Replication:
         pool = handle.connection_pool
         connection = pool.get_connection()
         try:
-            look(connection)
+            if witness is not None:
+                compare(connection, witness, histories)
             wanted = self._wanted(connection)
             try:
                 reply, count = _send(connection, ("EVALSHA", sha, *words), wanted)
@@ -80,7 +85,8 @@ class Replication:
             pool.release(connection)
         if count < wanted:
             raise NotReplicated(f"{count} of {wanted} replicas have confirmed")
-        return reply
+        confirmed: list[Any] = reply
+        return confirmed
 
     def _wanted(self, connection: Any) -> int:
         if self._asked_for is not None:

@@ -6,7 +6,6 @@ measurements, which nobody asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -16,13 +15,12 @@ from redis.connection import ConnectionPool
 from redis.exceptions import (
     AskError,
     ClusterError,
-    NoScriptError,
     RedisClusterException,
     TryAgainError,
 )
 
 from redisflow.client.connect import Handle
-from redisflow.client.history import Histories, Run, Witness
+from redisflow.client.history import Histories, Witness, compare, runner
 
 #: A slot that is on its way, or on another server than redis-py believes.
 _ELSEWHERE = (AskError, ClusterError, RedisClusterException, TryAgainError)
@@ -67,32 +65,6 @@ def _send(
     return reply
 
 
-def compare(connection: Any, witness: Witness, histories: Histories) -> None:
-    """Have the history of a connection confirmed, unless the witness knows it."""
-    name = histories.name(connection)
-    if name == witness.history.server:
-        return
-
-    def send(*words: Any) -> Any:
-        connection.send_command(*words)
-        return connection.read_response()
-
-    witness.confirm(_runner(send))
-    witness.history.server = name
-
-
-def _runner(send: Callable[..., Any]) -> Run:
-    """Make what runs a script by its sha, or where the server lacks it by its source."""
-
-    def run(sha: str, source: str, *words: Any) -> Any:
-        try:
-            return send("EVALSHA", sha, *words)
-        except NoScriptError:
-            return send("EVAL", source, *words)
-
-    return run
-
-
 def _send_to_cluster(
     handle: RedisCluster,
     command: tuple[Any, ...],
@@ -115,7 +87,7 @@ def _send_to_cluster(
         with suppress(redis.RedisError, RedisClusterException):
             handle.execute_command("EXISTS", key)  # redis-py looks who has the slot now
         raise
-    witness.confirm(_runner(handle.execute_command))
+    witness.confirm(runner(handle.execute_command))
     witness.history.server = ""  # it may have been any server
     reply: list[Any] = handle.execute_command(*command)
     return reply

@@ -233,7 +233,7 @@ class _Direct(Scripts):
         script: Script,
         keys: Sequence[str],
         values: Sequence[Argument],
-        deadline_s: float | None,  # noqa: ARG002  that of the call that waits for this
+        deadline_s: float | None,
     ) -> list[Any]:
         reply: list[Any] = self._over(
             script.sha, script.source, len(keys), *keys, *values

@@ -94,7 +94,9 @@ def _parse(path: Path) -> Script:
         rest=rest,
         statuses=frozenset(statuses),
         guarded=any(name == "fence" for name, _ in args) and "FENCED" in statuses,
-        dated="flow" in dict(keys) and "no-writes" not in shebang and path.stem not in UNDATED,
+        dated="flow" in dict(keys)
+        and "no-writes" not in shebang
+        and path.stem not in UNDATED,
         source=source,
         # SHA-1 is how the server names scripts; nothing depends on its strength.
         sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),

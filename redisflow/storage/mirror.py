@@ -14,8 +14,8 @@ round trip, and kept until their atom is seen to have changed.
 
 In another history of the server (see `redisflow.client.history`) a revision may mean
 something else. The flow's hash tells of it: ``server`` and ``epoch`` are not as they
-were, or ``rev`` has gone back. Then everything is read anew, nothing that was fetched is
-believed, and atoms that were lost disappear.
+were, or ``rev`` has gone back. Then everything is read anew, nothing that was fetched
+is believed, and atoms that were lost disappear.
 
 All methods are safe to call from the threads of one process.
 """
@@ -147,8 +147,7 @@ class Mirror:
         """
         changed: list[AtomRecord] = []
         codec, key_of = self._backend.codec, self._scripts.keys.atom
-        more = 1
-        while more:
+        while True:
             reply = self._scripts.call("flow_sync", since=rev, limit=SYNC_PAGE)
             before = rev
             rev, more, fields, found, self.live = reply.fields
@@ -157,10 +156,11 @@ class Mirror:
                 return None
             known = flow
             changed += [parse_atom(flat, codec, key_of=key_of) for flat in found]
-        return flow, changed
+            if not more:
+                return flow, changed
 
     def _forget(self, left: Collection[str]) -> None:
-        """Believe nothing of another history; ``left`` are the uuids that still exist."""
+        """Believe nothing of another history; ``left`` are uuids that still exist."""
         self._failed.clear()
         shown = models.FlowDetail(self.flow_detail.name, self.flow_detail.uuid)
         for detail in self.flow_detail:

@@ -55,8 +55,10 @@ local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
 local atom = read_atom(args.atom)
-if not atom then error({err = 'CORRUPT ' .. keys.atom .. ' it is gone'}) end
-if not holds(args.worker, args.token, args.item) then
+local held = holds(args.worker, args.token, args.item)
+if not atom and held then error({err = 'CORRUPT ' .. keys.atom .. ' it is gone'}) end
+if not held then
+  if not atom then return {'STALE'} end
   if atom.token == args.token and atom.state == args.state and atom.owner == '' then
     return {'REPEATED'}
   end
