@@ -40,7 +40,7 @@ class OwnServer:
         self.folder = folder
         self._options: Sequence[str] = options
         folder.mkdir(exist_ok=True)
-        self.port = _free_port()
+        self.port = free_port()
         self.client = redis.Redis.from_url(self.url, decode_responses=True)
         self.run_ids: set[str] = set()
         self.start()
@@ -75,7 +75,8 @@ class OwnServer:
         self.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a free port, low enough for a server of a cluster."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port: int = listener.getsockname()[1]
