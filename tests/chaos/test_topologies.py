@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 from collections import Counter
 
 import pytest
+from redis.cluster import RedisCluster
 
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
 from tests.support.scenarios import Stage
 from tests.support.servers import KINDS
-from tests.support.topologies import Watched, cut_tail
+from tests.support.topologies import Cluster, Watched, cut_tail, is_up
 from tests.support.verdict import broken_after_loss, forgotten
 from tests.support.workloads import MIXED_ATOMS
 
@@ -179,3 +182,91 @@ def test_end_of_the_file_is_lost(appending, tmp_path, draw):
     assert flow.fields["epoch"] == "3"
     assert forgotten(flow, stage.notes)
     assert set(told) == set(flow.atoms)
+
+
+# Clusters
+
+
+@pytest.fixture(params=KINDS)
+def cluster(request, tmp_path):
+    """Start a cluster of three servers that append to files, and a client of it."""
+    with Cluster(request.param, tmp_path, "--appendonly", "yes") as servers:
+        yield servers
+
+
+@pytest.fixture
+def everywhere(cluster):
+    """Open a client of the cluster that answers in text."""
+    with contextlib.closing(
+        RedisCluster("127.0.0.1", cluster.nodes[0].port, decode_responses=True)
+    ) as client:
+        yield client
+
+
+def test_slot_migrates(cluster, everywhere, tmp_path):
+    """Workers follow a flow to another server, key by key; nothing is done twice."""
+    url = f"redis+cluster://{cluster.hosts}?deadline_s=20"
+    stage = Stage(url, everywhere, tmp_path)
+    slot = cluster.slot_of(stage.keys.flow)
+    source = cluster.owner(slot)
+
+    flow, stage, told = run_through(stage, everywhere, lambda: cluster.migrate(slot))
+
+    assert cluster.owner(slot) is not source
+    assert not cluster.keys_in(source, slot)
+    assert flow.fields["epoch"] == "2"
+    assert not forgotten(flow, stage.notes)
+    assert told == Counter(dict.fromkeys(flow.atoms, 1))
+
+
+def test_flows_spread_over_the_servers(cluster, everywhere, tmp_path):
+    """Three flows on three servers are run at the same time."""
+    url = f"redis+cluster://{cluster.hosts}?deadline_s=20"
+    stages = {}
+    for number in itertools.count():
+        folder = tmp_path / f"flow-{number}"
+        stage = Stage(url, everywhere, folder, run_id=f"flow-{number}")
+        node = cluster.owner(cluster.slot_of(stage.keys.flow))
+        if stages.setdefault(node.port, stage) is stage:
+            folder.mkdir()
+        if len(stages) == len(cluster.nodes):
+            break
+    with contextlib.ExitStack() as stack:
+        members = []
+        for stage in stages.values():
+            crew = stack.enter_context(stage.crew("independent", LEASE_S, count=40))
+            members += [crew.start(), crew.start()]
+        reports = [member.report() for member in members]
+    assert [report["outcome"] for report in reports] == ["SUCCESS"] * 6
+    for port, stage in stages.items():
+        stage.assert_ended("SUCCESS", Counter())
+        node = next(node for node in cluster.nodes if node.port == port)
+        assert node.client.exists(stage.keys.flow)
+
+
+def test_server_of_a_cluster_is_killed(cluster, everywhere, tmp_path):
+    """Without a replica workers soon say that it is gone; others go on later."""
+    url = f"redis+cluster://{cluster.hosts}?deadline_s=3"
+    stage = Stage(url, everywhere, tmp_path)
+    node = cluster.owner(cluster.slot_of(stage.keys.flow))
+    with stage.crew("mixed", LEASE_S) as crew:
+        for _ in range(WORKERS):
+            crew.start()
+        after(stage, 30)
+        node.kill()
+        assert [member.status(25) for member in crew.members] == [1] * WORKERS
+        logs = [member.log for member in crew.members]
+    assert all("redisflow.errors.Unavailable: the cluster" in log for log in logs)
+    node.start()
+    eventually(lambda: all(map(is_up, cluster.nodes)), 30)
+
+    with stage.crew("mixed", LEASE_S) as crew:
+        for _ in range(WORKERS):
+            crew.start()
+        reports = [member.report() for member in crew.members]
+
+    assert [report["outcome"] for report in reports] == ["SUCCESS"] * WORKERS
+    flow = stage.flow
+    assert not broken_after_loss(flow, stage.notes)
+    assert flow.fields["epoch"] == "2"
+    assert len(node.run_ids) == 2

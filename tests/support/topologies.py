@@ -225,7 +225,7 @@ class Cluster:
 
         setslot(target, "IMPORTING", self._ids[source.port])
         setslot(source, "MIGRATING", self._ids[target.port])
-        while keys := self._keys_in(source, slot):
+        while keys := self.keys_in(source, slot):
             for key in keys:
                 source.client.execute_command(
                     *("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", key)
@@ -235,7 +235,8 @@ class Cluster:
         return target
 
     @staticmethod
-    def _keys_in(node: OwnServer, slot: int) -> Iterable[str]:
+    def keys_in(node: OwnServer, slot: int) -> Iterable[str]:
+        """Name keys of a slot that a server has, 100 at most."""
         found: list[str] = node.client.execute_command(
             "CLUSTER", "GETKEYSINSLOT", slot, 100
         )
@@ -244,7 +245,9 @@ class Cluster:
 
 def is_up(server: OwnServer) -> bool:
     """Tell whether a server of a cluster knows who serves each slot."""
-    return "cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO")
+    with contextlib.suppress(redis.RedisError):  # it may be loading
+        return "cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO")
+    return False
 
 
 def cut_tail(server: OwnServer, count: int) -> int:
