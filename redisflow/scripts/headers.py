@@ -25,6 +25,9 @@ _DIGITS = 17
 #: Keys that stand for one record; the caller says which by ``of=<atom uuid>``.
 RECORD_KEYS = ("atom", "result")
 
+#: Scripts that look at the history themselves.
+UNDATED = ("epoch_begin", "flow_create")
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -37,6 +40,8 @@ class Script:
         rest: name of the argument that takes all that follow, or None.
         statuses: what the first word of a reply can be.
         guarded: whether it takes the fence of the caller's section.
+        dated: whether it changes a flow, which must not be done in a history of its
+            server that nobody has looked at.
         source: the text that the server runs, includes spliced in.
         sha: SHA-1 of the source, in hex.
     """
@@ -47,6 +52,7 @@ class Script:
     rest: str | None
     statuses: frozenset[str]
     guarded: bool
+    dated: bool
     source: str
     sha: str
 
@@ -94,6 +100,9 @@ def _parse(path: Path) -> Script:
         rest=rest,
         statuses=frozenset(statuses),
         guarded=any(name == "fence" for name, _ in args) and "FENCED" in statuses,
+        dated="flow" in dict(keys)
+        and "no-writes" not in shebang
+        and path.stem not in UNDATED,
         source=source,
         # SHA-1 is how the server names scripts; nothing depends on its strength.
         sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),

@@ -97,7 +97,7 @@ class OwnServer:
 
 
 def free_port() -> int:
-    """Find a port of the loopback interface that nobody listens on."""
+    """Find a free port, low enough for a server of a cluster."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port: int = listener.getsockname()[1]

@@ -259,6 +259,34 @@ def broken_promises(
     ]
 
 
+def broken_after_loss(flow: Flow, notes: Iterable[Note]) -> list[str]:
+    """Name every promise that was not kept although a server forgot what it had said.
+
+    Executions of which the journal knows nothing are those that were forgotten. Their
+    tokens are nobody else's, and nothing that they made is mixed with what there is.
+    """
+    holders: dict[str, set[tuple[str, str, int]]] = {}
+    for note in notes:
+        holders.setdefault(note.token, set()).add((note.atom, note.kind, note.pid))
+    return [
+        *broken_records(flow),
+        *broken_order(flow),
+        *_results(flow),
+        *(f"{token} was {who}" for token, who in holders.items() if len(who) > 1),
+    ]
+
+
+def forgotten(flow: Flow, notes: Iterable[Note]) -> list[Note]:
+    """Return the executions of which the journal knows nothing."""
+    claims = flow.claims
+    known = {(name, claim.token) for name in claims for claim in claims[name]}
+    return [
+        note
+        for note in notes
+        if note.phase == "begin" and (note.atom, note.token) not in known
+    ]
+
+
 def broken_records(flow: Flow) -> list[str]:
     """Name what must hold for the records of any flow that has ended and does not.
 
