@@ -11,8 +11,8 @@ from taskflow import exceptions, retry, states
 from taskflow.persistence import models
 
 from redisflow import RedisBackend, Storage
-from redisflow.scripts import catalogue
 from redisflow.errors import InvalidState, NotFound, StoreError, ValueRefused
+from redisflow.scripts import catalogue
 from tests.support.proxy import Proxy
 from tests.support.storages import failure_of
 
