@@ -19,7 +19,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redisflow.errors import ConfigError
@@ -47,8 +47,8 @@ class Part:
     flow: str
     number: int
     worker: str
-    metadata: Mapping[str, Any]
-    counts: Callable[[], tuple[int, int]]
+    metadata: Mapping[str, Any] = field(compare=False)
+    counts: Callable[[], tuple[int, int]] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

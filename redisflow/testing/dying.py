@@ -33,7 +33,8 @@ class Death:
         before execute      it has claimed the atom; the atom's code has not begun
         after execute       the code has ended, in the thread that ran it
         before record       likewise: nobody has been told what came of it
-        after record        what came of it is stored; no one else was told
+        after record        what came of it is stored; what the worker was handed
+                            with the answer, it does not begin: that goes back
 
     Attributes:
         atom: the atom's name.

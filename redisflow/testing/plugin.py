@@ -2,7 +2,7 @@
 
 ``redisflow_server`` starts one server for each process of the tests, so those of
 pytest-xdist do not meet. All other fixtures are of one test, in a namespace of its own
-that is removed afterwards. What is not asked for costs nothing, not even an import.
+that is removed afterwards.
 """
 
 from __future__ import annotations
@@ -12,20 +12,17 @@ import functools
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from redisflow.persistence import RedisBackend
-    from redisflow.testing import Completed, ThrowAwayServer
+from redisflow.persistence import RedisBackend
+from redisflow.testing import Completed, ThrowAwayServer, run_to_completion
+from redisflow.testing.server import remove_namespace
 
 
 @pytest.fixture(scope="session")
 def redisflow_server() -> Iterator[ThrowAwayServer]:
     """Start a server for the session."""
-    from redisflow.testing import ThrowAwayServer
-
     with ThrowAwayServer() as server:
         yield server
 
@@ -42,9 +39,6 @@ def redisflow_url(
     redisflow_server: ThrowAwayServer, redisflow_namespace: str
 ) -> Iterator[str]:
     """Return the URL of the test's namespace; what is in it is removed afterwards."""
-    from redisflow.persistence import RedisBackend
-    from redisflow.testing.server import remove_namespace
-
     url = redisflow_server.namespace(redisflow_namespace)
     yield url
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
@@ -54,8 +48,6 @@ def redisflow_url(
 @pytest.fixture
 def redisflow_backend(redisflow_url: str) -> Iterator[RedisBackend]:
     """Open a backend on the test's namespace."""
-    from redisflow.persistence import RedisBackend
-
     with contextlib.closing(RedisBackend.from_url(redisflow_url)) as backend:
         yield backend
 
@@ -63,6 +55,4 @@ def redisflow_backend(redisflow_url: str) -> Iterator[RedisBackend]:
 @pytest.fixture
 def redisflow_run(redisflow_url: str) -> Callable[..., Completed]:
     """Return `run_to_completion` for the test's namespace."""
-    from redisflow.testing import run_to_completion
-
     return functools.partial(run_to_completion, url=redisflow_url)

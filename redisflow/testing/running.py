@@ -54,7 +54,10 @@ class Completed:
         ]
 
     def executions_of(self, name: str) -> int:
-        """Count how often an atom was handed to a worker to be executed."""
+        """Count how often an atom was handed to a worker to be executed.
+
+        One that died before it began counts, too: the journal cannot tell.
+        """
         count, before = 0, -1
         for entry in self.journal:
             if self.names.get(entry.atom) != name:
