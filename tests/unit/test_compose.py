@@ -211,8 +211,11 @@ def test_services_work_together(services, scrape_config, environment, tmp_path):
         (check,) = re.findall(r'CMD \["python", "\S+/(\w+\.py)"\]', DOCKERFILE)
         eventually(lambda: healthy(check, environment), 30)
         done = subprocess.run(
-            [*entry_point(), "submit", "examples.wordcount", "--wait"]
-            + ["--arg", f"path={ROOT / 'docker'}"],
+            [
+                *entry_point(),
+                *("submit", "examples.wordcount", "--wait"),
+                *("--arg", f"path={ROOT / 'docker'}"),
+            ],
             env=environment,
             cwd=ROOT,
             capture_output=True,
@@ -249,10 +252,10 @@ def test_strangers_are_kept_out(environment):
         nobody.ping()
     with redis.Redis.from_url(url.replace("worker:", "health:")) as health:
         assert health.ping()
-        with pytest.raises(redis.NoPermissionError):
+        with pytest.raises(redis.exceptions.NoPermissionError):
             health.get("redisflow:flows")
     with (
         redis.Redis.from_url(url) as worker,
-        pytest.raises(redis.NoPermissionError),
+        pytest.raises(redis.exceptions.NoPermissionError),
     ):
         worker.get("elsewhere")
