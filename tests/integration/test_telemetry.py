@@ -27,20 +27,29 @@ from tests.support.eventually import eventually
 
 
 class Good(task.Task):
+    """Says that it works."""
+
     def execute(self):
+        """Log a line."""
         logging.getLogger("user").warning("working")
         return 1
 
 
 class Bad(task.Task):
+    """Fails."""
+
     def execute(self):
+        """Raise."""
         raise OSError("the disk is full")
 
 
 class BadOnce(task.Task):
+    """Fails the first time."""
+
     times = 0
 
     def execute(self):
+        """Raise, once."""
         type(self).times += 1
         if type(self).times == 1:
             raise OSError("once")

@@ -25,7 +25,10 @@ pytestmark = pytest.mark.one_server
 
 
 class Log(task.Task):
+    """Does nothing much."""
+
     def execute(self):
+        """Return a word."""
         return "done"
 
 

@@ -58,12 +58,18 @@ def test_says_where(redisflow_url, redisflow_server, pytestconfig):
 
 
 class Step(task.Task):
+    """Returns its name."""
+
     def execute(self):
+        """Return it."""
         return self.name
 
 
 class Fail(task.Task):
+    """Fails."""
+
     def execute(self):
+        """Raise."""
         raise OSError("the disk is full")
 
 
@@ -83,7 +89,10 @@ def endless():
 
 
 class Wait(task.Task):
+    """Does not end."""
+
     def execute(self):
+        """Wait for a signal."""
         signal.pause()
 
 
