@@ -17,8 +17,8 @@ LUACHECK := luacheck --quiet --no-cache --config scripts/lua/.luacheckrc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow chaos fuzz check lint lint-lua format docs bench bench-full \
-	coverage lock clean
+.PHONY: help demo test slow chaos fuzz check lint lint-lua reference format docs bench \
+	bench-full coverage lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,10 @@ test: $(READY) ## run the tests, without the slow ones and the chaos
 slow: $(READY) ## run the slow tests; most of their time is waiting
 	$(PYTEST) -n $$((2 * $(JOBS))) -m "slow and not chaos" $(ARGS)
 
-chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run
-	$(PYTEST) -m chaos --seed $(SEED) $(ARGS)
+# With SECONDS or STORM only storms are had: so long, or that one.
+chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run, SECONDS=n: storms only
+	$(PYTEST) -m chaos --seed $(SEED) $(if $(STORM)$(SECONDS),tests/chaos/test_random.py) \
+		$(if $(STORM),--storm $(STORM)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 # Atheris stands apart from the lock: nothing else needs it, and few Pythons have it.
 fuzz: $(READY) ## fuzz the decoder and the URLs; SECONDS=60
@@ -76,6 +78,9 @@ lint-lua: $(READY)
 	else \
 		echo "skipped luacheck: it is not on the PATH (Debian and Ubuntu: lua-check)"; \
 	fi
+
+reference: $(READY) ## write docs/cli.md from the help of the commands
+	$(BIN)/python scripts/cli_reference.py docs/cli.md
 
 format: $(READY) ## put the code in its form
 	$(BIN)/ruff check --fix-only .

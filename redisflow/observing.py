@@ -105,7 +105,7 @@ class Observer:
         """
 
     def refused(self, work: Work) -> None:
-        """What came of it came too late, and is not recorded."""
+        """What came of it came too late, also for its run, and is not recorded."""
 
     def took_back(self, flow: str, worker: str, items: int) -> None:
         """A worker was found dead; so many items were taken back from it."""

@@ -16,7 +16,7 @@ from redisflow.cli.nodes import parse_nodes
 from redisflow.cli.options import READING_STATUS, RunArgument, Url
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.terminal import whole_output
-from redisflow.persistence import RedisBackend
+from redisflow.cli.unreadable import backend_to_look
 
 EPILOG = f"""\
 [bold]Examples[/bold]
@@ -69,7 +69,7 @@ def graph(
     url: Url = None,
 ) -> None:
     """Draw the structure of a run, coloured by the states of its atoms."""
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
         view = read_view(backend, find_flow(backend, run))
     picture = Picture.of(view, parse_nodes(view.graph))
     text = _WRITERS[form or _format_of(to)](picture)

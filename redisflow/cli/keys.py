@@ -23,6 +23,7 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.reports import Report, show_report
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.config import Config
 from redisflow.embedded import status
 from redisflow.keys import FlowKeys
@@ -79,7 +80,7 @@ def keys(
 
     Nothing in Redis needs a decoder: states are words, results are JSON.
     """
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
         found = backend.keys.of_flow(find_flow(backend, run))
         looks = [*_of_atom(backend, found, atom)] if atom else []
         looks += _of_flow(found)

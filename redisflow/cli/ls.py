@@ -27,7 +27,7 @@ from redisflow.cli.problems import printable
 from redisflow.cli.progress import state_text
 from redisflow.cli.reports import Report, show_report, table_of
 from redisflow.cli.terminal import duration
-from redisflow.persistence import RedisBackend
+from redisflow.cli.unreadable import backend_to_look
 
 EPILOG = f"""\
 [bold]Examples[/bold]
@@ -69,7 +69,7 @@ def ls(
     if limit is None and output is Output.HUMAN:
         most = _ROWS + 1
     wanted = WantedRuns(frozenset(state or ()), older, newer, name, most)
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
 
         def read() -> Report:
             runs = list_runs(backend, wanted)

@@ -25,6 +25,7 @@ from redisflow.cli.terminal import (
     say,
     worker_text,
 )
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.errors import Unavailable
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
@@ -109,7 +110,7 @@ def tail(
     """
     if since is not None and number is not None:
         raise typer.BadParameter("--since and -n exclude each other")
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
         uuid = find_flow(backend, run)
         journal = Journal(backend, uuid, since=since)
         if number is not None:

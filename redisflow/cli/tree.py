@@ -26,7 +26,7 @@ from redisflow.cli.problems import printable
 from redisflow.cli.progress import counts_text, state_of, state_text
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import worker_text
-from redisflow.persistence import RedisBackend
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.persistence.records import AtomRecord
 
 EPILOG = f"""\
@@ -78,7 +78,7 @@ def tree(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show the flows of a run in each other, with the states of their atoms."""
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
         uuid = find_flow(backend, run)
 
         def read() -> Report:

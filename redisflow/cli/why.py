@@ -26,9 +26,9 @@ from redisflow.cli.progress import state_of, state_text
 from redisflow.cli.reasons import Reason
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.situation import Situation, read_situation
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.work_reasons import reasons_of_run
 from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence import RedisBackend
 from redisflow.persistence.records import AtomRecord
 
 EPILOG = f"""\
@@ -66,7 +66,7 @@ def why(
     change in progress, the flow's lock, the lease of whoever holds it, or nobody being
     there.
     """
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
         uuid = find_flow(backend, run)
 
         def read() -> Report:

@@ -27,6 +27,7 @@ from redisflow.cli.problems import printable
 from redisflow.cli.reports import Report, show_report, table_of
 from redisflow.cli.situation import Claim, read_claims
 from redisflow.cli.terminal import duration, worker_text
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
@@ -102,7 +103,7 @@ def workers(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show who is alive, what is left of the leases, and what each worker holds."""
-    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+    with contextlib.closing(backend_to_look(url)) as backend:
         uuid = None if run is None else find_flow(backend, run)
 
         def read() -> Report:

@@ -16,6 +16,8 @@ Only this package imports redis-py and tenacity.
   what it means is the caller's to say.
 * **The first use looks at the server**: its version, and that it does not evict
   keys. Making a `Client` does no I/O.
+* **A script that changes a flow runs in a history that is known.** Each connection
+  learns from which life of which server it comes; see `redisflow.client.history`.
 * **Blocking reads are hints.** `Client.block` has a connection for itself and
   answers None whenever there is nothing to tell, a lost connection included.
 * **After a fork** the child makes connections of its own. After `close` every
@@ -39,6 +41,15 @@ from __future__ import annotations
 from redisflow.client.client import Client
 from redisflow.client.connect import ServerInfo
 from redisflow.client.faults import ServerError
+from redisflow.client.history import History, Run, Witness
 from redisflow.client.replication import Replication
 
-__all__ = ["Client", "Replication", "ServerError", "ServerInfo"]
+__all__ = [
+    "Client",
+    "History",
+    "Replication",
+    "Run",
+    "ServerError",
+    "ServerInfo",
+    "Witness",
+]

@@ -20,14 +20,16 @@ from redisflow.errors import Refused
 
 #: Commands that change keys; those of scripts and those of Python.
 WRITES = (
-    *("BLPOP", "DEL", "HDEL", "HINCRBY", "HSET", "HSETNX", "PEXPIRE", "RPUSH", "SET"),
-    *("SETBIT", "UNLINK", "XADD", "ZADD", "ZPOPMIN", "ZREM", "ZREMRANGEBYSCORE"),
+    *("BLPOP", "DEL", "HDEL", "HINCRBY", "HSET", "HSETNX", "PERSIST", "PEXPIRE"),
+    *("PEXPIREAT", "RPUSH", "SET", "SETBIT", "SETNX", "UNLINK", "XADD", "ZADD"),
+    *("ZPOPMIN", "ZREM", "ZREMRANGEBYSCORE"),
 )
 #: Commands that read keys.
 READS = (
-    *("EXISTS", "GETBIT", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN", "HMGET"),
-    *("STRLEN", "TYPE", "XLEN", "XREAD", "XREVRANGE", "ZCARD", "ZCOUNT", "ZRANGE"),
-    *("ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "ZSCORE"),
+    *("EXISTS", "GET", "GETBIT", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN"),
+    *("HMGET", "PTTL", "STRLEN", "TYPE", "XLEN", "XRANGE", "XREAD", "XREVRANGE"),
+    *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"),
+    "ZSCORE",
 )
 #: Commands about no key.
 OTHERS = ("EVAL", "EVALSHA", "SCAN", "TIME", "WAIT")

@@ -26,7 +26,9 @@ from redisflow.client.access import check_access
 from redisflow.client.attempts import Attempts
 from redisflow.client.connect import Handle, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
+from redisflow.client.history import Histories, Witness
 from redisflow.client.replication import Replication
+from redisflow.client.sending import send_script
 from redisflow.client.waiting import Argument, first_key, wait_on
 from redisflow.config import Config
 from redisflow.errors import Outcome, Unavailable
@@ -53,6 +55,7 @@ class Client:
     Attributes:
         config: the same.
         namespace: what every key begins with.
+        histories: of its server; siblings share them.
 
     Raises:
         ConfigError: a connection option that redis-py does not have.
@@ -61,7 +64,8 @@ class Client:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.namespace = config.namespace
-        self._options = connect.options_of(config)
+        self.histories = Histories()
+        self._options = connect.options_of(config, self.histories)
         self._handle: Handle | None = None
         self._seen = False
         self._opening = threading.Lock()
@@ -91,6 +95,7 @@ class Client:
         *,
         deadline_s: float | None = None,
         replication: Replication | None = None,
+        witness: Witness | None = None,
     ) -> list[Any]:
         """Run a script by its sha; where the server lacks it, by its source.
 
@@ -103,6 +108,7 @@ class Client:
             args: ARGV.
             deadline_s: for how long to go on trying; the client's own by default.
             replication: waits for replicas, too; not in a cluster.
+            witness: asked first where the server is of another history than it knows.
 
         Raises:
             Unavailable: not reached, not ready, or not replicated until the deadline.
@@ -111,17 +117,25 @@ class Client:
         """
         words = (len(keys), *keys, *args)
         if replication is not None:
-            return self._run(
-                lambda handle: replication.run(
-                    cast(redis.Redis, handle), sha, source, words
-                ),
-                deadline_s,
-            )
+
+            def replicated(handle: Handle) -> list[Any]:
+                one = cast(redis.Redis, handle)
+                return replication.run(
+                    one,
+                    sha,
+                    source,
+                    words,
+                    witness=witness,
+                    histories=self.histories,
+                )
+
+            return self._run(replicated, deadline_s)
+        histories = self.histories
         started = monotonic()
         failed: Exception | None = None
         if (handle := self._handle) is not None:
             try:
-                return _evalsha(handle, sha, words)
+                return send_script(handle, ("EVALSHA", sha, *words), witness, histories)
             except NoScriptError:
                 pass
             except Exception as error:  # noqa: BLE001  _again raises it
@@ -129,10 +143,9 @@ class Client:
 
         def evaluate(handle: Handle) -> list[Any]:
             try:
-                return _evalsha(handle, sha, words)
+                return send_script(handle, ("EVALSHA", sha, *words), witness, histories)
             except NoScriptError:
-                reply: list[Any] = handle.execute_command("EVAL", source, *words)
-                return reply
+                return send_script(handle, ("EVAL", source, *words), witness, histories)
 
         return self._again(evaluate, failed, started, deadline_s)
 
@@ -254,6 +267,8 @@ class Client:
             options = {**config.options, "socket_timeout": timeout_s}
             config = dataclasses.replace(config, options=options)
         other = Client(config)
+        other.histories = self.histories
+        other._options = connect.options_of(config, self.histories)
         other._seen = self._seen
         return other
 
@@ -321,6 +336,8 @@ class Client:
         if fault.network and not self._seen:
             fault = connect.explain(fault, self.config)
         handle = self._handle
+        if fault.network and sent:
+            self.histories.renew()
         if handle is not None and (fault.network or "READONLY" in fault.reason):
             connect.drop_idle(handle)
             if self.config.kind == "embedded":
@@ -351,6 +368,7 @@ class Client:
         """Forget, in a child, what belongs to its parent."""
         closed = self._closing.is_set()
         self._opening, self._closing = threading.Lock(), threading.Event()
+        self.histories.after_fork()
         if closed:
             self._closing.set()
         handle, self._handle = self._handle, None
@@ -371,25 +389,6 @@ def _embedded_path() -> str:
     from redisflow.embedded import ensure_running  # noqa: PLC0415
 
     return str(ensure_running().socket_path)
-
-
-def _evalsha(handle: Handle, sha: str, words: tuple[Argument, ...]) -> list[Any]:
-    """Send EVALSHA by the shortest way there is.
-
-    redis-py's own way does half as much work again around it: retries, which are
-    off, and measurements, which nobody asked for.
-    """
-    if not isinstance(handle, redis.Redis):
-        reply: list[Any] = handle.execute_command("EVALSHA", sha, *words)
-        return reply
-    pool = handle.connection_pool
-    connection = pool.get_connection()
-    try:
-        connection.send_command("EVALSHA", sha, *words)
-        reply = connection.read_response()
-    finally:
-        pool.release(connection)
-    return reply
 
 
 def _send_many(handle: Handle, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:

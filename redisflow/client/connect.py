@@ -32,6 +32,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from redisflow.client.faults import Fault, hopeless
+from redisflow.client.history import Histories
 from redisflow.config import Config
 from redisflow.errors import ConfigError, Refused
 
@@ -97,8 +98,12 @@ class ServerInfo:
     maxmemory_policy: str
 
 
-def options_of(config: Config) -> dict[str, Any]:
+def options_of(config: Config, histories: Histories) -> dict[str, Any]:
     """Convert the options of a configuration as redis-py does, and complete them.
+
+    Args:
+        config: has them.
+        histories: told of each server that a connection is made to.
 
     Raises:
         ConfigError: an option that redis-py does not have, or a value it cannot read.
@@ -118,7 +123,7 @@ def options_of(config: Config) -> dict[str, Any]:
         except ValueError:
             raise ConfigError(f"{name} {value!r}: redis-py cannot read it") from None
     name = options.pop("client_name", "redisflow")
-    options["redis_connect_func"] = functools.partial(_greet, name)
+    options["redis_connect_func"] = functools.partial(_greet, name, histories)
     if config.username is not None:
         options["username"] = config.username
     if config.password is not None:
@@ -155,14 +160,24 @@ def _no_maintenance() -> object:
     return MaintNotificationsConfig(enabled=False)
 
 
-def _greet(name: str, connection: Any) -> None:
-    """Log in, and set the name that CLIENT LIST shows, where the user may."""
+def _greet(name: str, histories: Histories, connection: Any) -> None:
+    """Log in, learn which server this is, and set the name that CLIENT LIST shows.
+
+    The last two only where the user may.
+    """
     connection.on_connect()
     connection.send_command("CLIENT", "SETNAME", name)
+    connection.send_command("INFO", "server")
     try:
         connection.read_response()
     except redis.ResponseError:
         LOG.debug("CLIENT SETNAME is not allowed: the connection has no name")
+    try:
+        info = connection.read_response()
+    except redis.ResponseError:
+        info = None
+        LOG.debug("INFO is not allowed: every failure counts as another server")
+    histories.greeted(connection, info)
 
 
 def connect(config: Config, options: Mapping[str, Any], path: str | None) -> Handle:

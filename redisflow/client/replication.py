@@ -17,6 +17,8 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
+from redisflow.client.history import Histories, Witness, compare
+
 #: How long one WAIT waits at most, in seconds; never longer than half of what the
 #: socket waits for a reply.
 _WAIT_S = 1.0
@@ -43,9 +45,24 @@ class Replication:
         self._looked_at = -_BELIEVED_S
 
     def run(
-        self, handle: redis.Redis, sha: str, source: str, words: Sequence[Any]
-    ) -> Any:
+        self,
+        handle: redis.Redis,
+        sha: str,
+        source: str,
+        words: Sequence[Any],
+        *,
+        witness: Witness | None,
+        histories: Histories,
+    ) -> list[Any]:
         """Run a script, and wait until it is replicated.
+
+        Args:
+            handle: where.
+            sha: of the script.
+            source: its text.
+            words: what follows in the command.
+            witness: of the call, see `Client.run_script`.
+            histories: of the server.
 
         Raises:
             NotReplicated: it ran, and was not confirmed in time.
@@ -54,6 +71,8 @@ class Replication:
         pool = handle.connection_pool
         connection = pool.get_connection()
         try:
+            if witness is not None:
+                compare(connection, witness, histories)
             wanted = self._wanted(connection)
             try:
                 reply, count = _send(connection, ("EVALSHA", sha, *words), wanted)
@@ -66,7 +85,8 @@ class Replication:
             pool.release(connection)
         if count < wanted:
             raise NotReplicated(f"{count} of {wanted} replicas have confirmed")
-        return reply
+        confirmed: list[Any] = reply
+        return confirmed
 
     def _wanted(self, connection: Any) -> int:
         if self._asked_for is not None:

@@ -40,6 +40,7 @@ class Course:
         executor: where tasks run.
         atom_notifier: told of what atoms do here.
         notify: told of each of the flow's transitions.
+        prepare: makes sure that every atom has its details, if they were lost.
 
     Attributes:
         statistics: of the loop, see `Loop`.
@@ -55,6 +56,7 @@ class Course:
         executor: Executor,
         atom_notifier: notifier.Notifier,
         notify: Callable[[Move], object],
+        prepare: Callable[[], object],
     ) -> None:
         self._storage = storage
         self._structure = structure
@@ -65,6 +67,7 @@ class Course:
         self._keep_s = settings.retention_s
         if self._keep_s is None:
             self._keep_s = storage.backend.config.retention_s
+        self._prepare = prepare
         self._told_state: str | None = None
         self._membership = Membership(
             storage,
@@ -84,6 +87,7 @@ class Course:
             settings=settings,
             atom_notifier=atom_notifier,
             moved=self.moved,
+            rejoin=self._rejoin,
         )
         self.statistics: dict[str, Any] = self._loop.statistics
 
@@ -161,6 +165,22 @@ class Course:
             runner.tell_changes(runner.states_of(atoms), states.PENDING, atoms)
         self._told_state = move.new
         self._notify(move)
+
+    def _rejoin(self) -> None:
+        """Start the run once more, or join those who do: its start was lost."""
+        logger.warning(
+            "run %d of flow %r was lost with its server: it is started once more",
+            self._run,
+            self._storage.flow_name,
+        )
+        self._prepare()
+        Start(
+            self._storage,
+            self._membership,
+            self._run,
+            self._structure,
+            lambda move: self._tell_state(move.old, move.new),
+        ).until_on()
 
     def _tell_state(self, old: str, state: str) -> None:
         """Tell listeners of a state of the flow, unless they know it."""

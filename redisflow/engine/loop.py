@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent import futures
 from time import monotonic
 from typing import Any
@@ -63,9 +64,11 @@ class Loop:
         settings: the engine's options.
         atom_notifier: told of what atoms do here.
         moved: told of the flow's transitions that are made here.
+        rejoin: comes to the run once more, if the flow has forgotten that it is on.
 
     Attributes:
-        statistics: ``completed`` and ``stale`` atoms of this loop.
+        statistics: of this loop: atoms ``completed``, and those whose result came
+            ``stale``; claims that were ``lost`` with a server.
         watch: tells observers.
     """
 
@@ -80,8 +83,13 @@ class Loop:
         settings: Settings,
         atom_notifier: notifier.Notifier,
         moved: MoveListener,
+        rejoin: Callable[[], object],
     ) -> None:
-        self.statistics: dict[str, Any] = {"completed": 0, "stale": 0}
+        self.statistics: dict[str, Any] = {
+            "completed": 0,
+            "stale": 0,
+            "lost": 0,
+        }
         self._storage = storage
         self._membership = membership
         self._worker = worker
@@ -92,6 +100,8 @@ class Loop:
         self._wait_s = min(settings.lease_s / 3, _LONGEST_WAIT_S)
         self._notifier = atom_notifier
         self._moved = moved
+        self._rejoin = rejoin
+        self._epoch = worker.epoch
         self.watch = Watch(storage, membership.id, worker.run)
         self._runner = AtomRunner(
             storage, atom_notifier, worker=membership.id, run=self.watch.run
@@ -141,6 +151,33 @@ class Loop:
         for item in handout.items:
             self._held[item.id] = item
             self._todo.append(item)
+        if self._worker.epoch != self._epoch:
+            self._verify()
+
+    def _let_go(self, item: Item) -> None:
+        """Hold an item no longer; it may have been given up before, and had again."""
+        if self._held.get(item.id) is item:
+            del self._held[item.id]
+
+    def _verify(self) -> None:
+        """Give up what the flow, in another history of its server, gave to nobody here.
+
+        What runs already ends as it likes: its result will be refused. What was given
+        to this worker, and was done, may be as it was before: `take` brings it back.
+        """
+        self._epoch = self._worker.epoch
+        if not self._worker.is_on():
+            self._rejoin()
+        owned = self._worker.owned(self._held.values())
+        lost = [item for item in self._held.values() if item not in owned]
+        for item in lost:
+            self._let_go(item)
+            logger.warning("the claim of %s was lost with its server", item.id)
+        self._todo = deque(
+            item for item in self._todo if self._held.get(item.id) is item
+        )
+        self.statistics["lost"] += len(lost)
+        self.look_up()
 
     def _take(self) -> Handout:
         return self._worker.take(self._room(), self._held)
@@ -151,7 +188,8 @@ class Loop:
             return 0
         if self._claim_all:
             return _CLAIM_ALL
-        return max(0, self._executor.slots - len(self._held) + released)
+        busy = max(len(self._held), self._running)  # what was given up may still run
+        return max(0, self._executor.slots - busy + released)
 
     def _may_begin(self) -> bool:
         """Whether to begin one more; with ``claim_all`` the executor queues them."""
@@ -168,7 +206,7 @@ class Loop:
 
     def _begin(self, item: Item) -> Handout:
         if item.kind == "finish":
-            del self._held[item.id]
+            self._let_go(item)
             move = self._worker.finish(item)
             if move is not None:
                 self._moved(move)
@@ -199,7 +237,7 @@ class Loop:
 
     def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
         """Leave an atom to workers that have the values that it needs."""
-        del self._held[item.id]
+        self._let_go(item)
         about = self.watch.fields(item)
         logger.warning("left to other workers: %s", lacking, extra=about)
         self._worker.decline(item, failure_from(lacking))
@@ -219,7 +257,7 @@ class Loop:
         strategy = resolution.strategy
         while self._worker.resolve(item, strategy, controller) == "PLANNED":
             self._tell_moves()
-        del self._held[item.id]
+        self._let_go(item)
         return self._take()
 
     def _blame(
@@ -246,7 +284,7 @@ class Loop:
         """Have applied what deciders have said, once no other change is in progress."""
         while (handout := self._worker.decide(item, depth)).retake:
             self._tell_moves()
-        del self._held[item.id]
+        self._let_go(item)
         return handout
 
     def _try_again(self, item: Item) -> bool:
@@ -258,7 +296,7 @@ class Loop:
         while (status := self._worker.retry(item)) == "PLANNED":
             self._tell_moves()
         if status == "STALE":
-            del self._held[item.id]
+            self._let_go(item)
             return False
         self._runner.tell_changes(before, states.PENDING, self._structure.atoms)
         return True
@@ -301,7 +339,7 @@ class Loop:
             outcome, payload = self._encoded(item, future.result())
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             return self._halt(item, error)
-        del self._held[item.id]
+        self._let_go(item)
         handout = self._worker.complete(item, outcome, payload, capacity)
         if handout.stale:
             self.statistics["stale"] += 1
@@ -332,7 +370,7 @@ class Loop:
 
     def _halt(self, item: Item, error: Exception) -> Handout:
         """End the run for an error around an atom."""
-        self._held.pop(item.id, None)
+        self._let_go(item)
         failure = failure_from(error)
         logger.warning(
             "flow %r is halted: %s",

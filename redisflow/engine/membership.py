@@ -35,7 +35,9 @@ class Membership:
     Attributes:
         id: names this worker: host, pid and a random part.
         lease_ms: length of its lease, for the scripts.
-        swept: called, from the heartbeat's thread, when dead workers were found.
+        swept: called, from the heartbeat's thread, when there is something to look at:
+            dead workers were found, or this one was forgotten, or the server is not
+            the one that it was.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Membership:
         self._scripts = storage.backend.scripts_of(storage.flow_uuid)
         self._wake_key = storage.backend.keys.wake(self.id)
         self._heart: FlowScripts | None = None
+        self._epoch = 0
 
     def keep(self) -> None:
         """Renew the lease from now on, also after it was lost."""
         if self._heart is None:
             client = self._storage.backend.client.sibling()
             self._heart = FlowScripts(client, self._scripts.keys)
+            self._epoch = self._heart.history.epoch
         elif not self._lease.lost.is_set():
             return
         self._lease = self._new_lease()
@@ -127,7 +131,12 @@ class Membership:
             deadline_s=self._lease_s / 3,
         )
         if reply.status == "LOST":
+            self._lease.lose()
+            self.swept()
             return False
+        if self._epoch != heart.history.epoch:
+            self._epoch = heart.history.epoch
+            self.swept()
         wait_s: float = reply.fields[0] / 1000
         if wait_s < 0:
             return self._lease_s

@@ -41,7 +41,7 @@ from redisflow.engine.settings import Settings, refuse_to_replicate
 from redisflow.engine.settling import settle_run
 from redisflow.engine.starting import refuse_other_structure
 from redisflow.engine.structure import Structure, compile_flow
-from redisflow.errors import InvalidState
+from redisflow.errors import FlowLost, InvalidState
 from redisflow.persistence import RedisBackend
 from redisflow.storage import Storage
 
@@ -359,6 +359,7 @@ class SharedEngine(base.Engine):
             executor=self._task_executor,
             atom_notifier=self.atom_notifier,
             notify=self._notify,
+            prepare=self._prepare_anew,
         )
         self._statistics = course.statistics
         try:
@@ -391,6 +392,23 @@ class SharedEngine(base.Engine):
 
     def _scopes_of(self, atom_name: str) -> Any:
         return None if self._structure is None else self._structure.scopes(atom_name)
+
+    def _prepare_anew(self) -> None:
+        """Make details again that were lost with a server.
+
+        Raises:
+            FlowLost: values are gone that the flow was given.
+        """
+        structure = self._compiled("prepare")
+        try:
+            self._check_arguments(structure)
+        except exceptions.MissingDependencies as error:
+            key = self._storage.backend.keys.of_flow(self._storage.flow_uuid).flow
+            message = f"flow {self._storage.flow_uuid} has lost values ({key})"
+            raise FlowLost(message, key=key) from error
+        self._ensured = False
+        self.prepare()
+        self._storage.note_transients(lambda name: structure.atoms[name].inject or {})
 
     def _inject_atoms(self, structure: Structure, *, transient: bool) -> None:
         for atom in structure.atoms.values():

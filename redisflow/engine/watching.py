@@ -38,7 +38,7 @@ class Watch:
         self._worker = worker
         self._number = run
         self._part: Part | None = None
-        self._begun: dict[str, Work] = {}
+        self._begun: dict[tuple[str, str], Work] = {}
 
     @property
     def run(self) -> str:
@@ -53,9 +53,9 @@ class Watch:
             observing.tell("joined", self._known_part())
 
     def leave(self) -> None:
-        """Tell that it has left; what had begun and did not end, ends so."""
+        """Tell that it has left; what had begun is not recorded any more."""
         for work in self._begun.values():
-            observing.tell("ended", work, HALTED, None)
+            observing.tell("refused", work)
         self._begun.clear()
         if self._part is not None:
             observing.tell("left", self._part)
@@ -74,20 +74,20 @@ class Watch:
             item.attempt,
             item.token,
         )
-        self._begun[item.id] = work
+        self._begun[item.id, item.token] = work
         observing.tell("began", work)
         return lambda: _observed(work, job)
 
     def end(self, item: Item, state: str, result: Any = None) -> None:
         """Tell that what came of it is recorded."""
-        work = self._begun.pop(item.id, None)
+        work = self._begun.pop((item.id, item.token), None)
         if work is not None:
             error = result.exception if isinstance(result, Failure) else None
             observing.tell("ended", work, state, error)
 
     def refuse(self, item: Item) -> None:
         """Tell that what came of it is not recorded."""
-        work = self._begun.pop(item.id, None)
+        work = self._begun.pop((item.id, item.token), None)
         if work is not None:
             observing.tell("refused", work)
 

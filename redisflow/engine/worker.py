@@ -16,7 +16,7 @@ server hands out again what it knows to be this worker's and is not among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from taskflow import states
@@ -62,6 +62,36 @@ class Worker:
         self._membership = membership
         self._scripts = storage.backend.scripts_of(storage.flow_uuid)
         self._scripts.replication = replication
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the flow, as far as its scripts here have seen."""
+        return self._scripts.history.epoch
+
+    def is_on(self) -> bool:
+        """Ask whether the flow knows that this worker's run was begun."""
+        self._mirror.sync()
+        flow = self._mirror.flow
+        assert flow is not None  # noqa: S101  # it was synced
+        return self.run <= flow.ended or (
+            flow.run == self.run
+            and not flow.fields.get("starter")
+            and flow.state not in {None, states.PENDING}
+        )
+
+    def owned(self, items: Collection[Item]) -> list[Item]:
+        """Ask which of these items the flow knows to be this worker's."""
+        if not items:
+            return []
+        claims = self._storage.backend.client.execute(
+            "HMGET", self._scripts.keys.claims, *(item.id for item in items)
+        )
+        me = self._membership.id
+        return [
+            item
+            for item, claim in zip(items, claims, strict=True)
+            if claim == f"{me} {item.token}".encode()
+        ]
 
     def take(self, capacity: int, holding: Iterable[str]) -> Handout:
         """Take up to ``capacity`` items; first those that were handed out and lost."""

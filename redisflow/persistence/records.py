@@ -156,6 +156,21 @@ class FlowRecord:
         """Number of the last run that has ended; 0 if none has."""
         return int(self.fields["ended"])
 
+    @property
+    def rev(self) -> int:
+        """The revision of its last change."""
+        return int(self.fields["rev"])
+
+    @property
+    def epoch(self) -> int:
+        """How many histories of its server it has lived through."""
+        return int(self.fields["epoch"])
+
+    @property
+    def history(self) -> tuple[str, int]:
+        """In which of them this is; an epoch can be lost, and counted again."""
+        return self.fields["server"], self.epoch
+
 
 def pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Give the names and values of a flat reply two by two."""
@@ -181,6 +196,7 @@ def parse_flow(flat: Sequence[bytes], codec: Codec, *, key: str) -> FlowRecord:
                 fields[name.decode()] = value.decode()
         record = FlowRecord(fields, meta, frozenset(transients))
         _ = fields["name"], record.state, record.run, record.ended
+        _ = record.rev, record.history
     except (KeyError, ValueError) as error:
         message = f"key {key} is not a flow that redisflow wrote: {error!r}"
         raise CorruptKey(message, key=key) from error

@@ -275,6 +275,7 @@ class Saver:
             schema=SCHEMA,
             state=state,
             who="",
+            told=self._backend.client.histories.unnamed,
         )
         self._note_flow(plan)
         return reply.status == "CREATED"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 from redisflow import observing
-from redisflow.client import Client, Replication, ServerError
+from redisflow.client import Client, History, Replication, Run, ServerError, Witness
 from redisflow.errors import (
     CorruptKey,
     FlowLost,
@@ -46,6 +48,7 @@ class Scripts:
     """
 
     replication: Replication | None = None
+    _witness: Witness | None = None
 
     def __init__(
         self, client: Client, keys: LockKeys, guard: Guard | None = None
@@ -119,6 +122,7 @@ class Scripts:
                 values,
                 deadline_s=deadline_s,
                 replication=self.replication,
+                witness=self._witness if script.dated else None,
             )
         except ServerError as error:
             raise self._translate(error, script, keys) from error
@@ -195,7 +199,14 @@ class Scripts:
 
 
 class FlowScripts(Scripts):
-    """The scripts of one flow."""
+    """The scripts of one flow.
+
+    Before the first of them that may change the flow in another history of its server
+    than the one that it was seen in last, ``epoch_begin`` has the flow look at it.
+
+    Attributes:
+        history: where the flow lives, as all scripts of it in this client know.
+    """
 
     keys: FlowKeys
 
@@ -203,6 +214,36 @@ class FlowScripts(Scripts):
         self, client: Client, keys: FlowKeys, guard: Guard | None = None
     ) -> None:
         super().__init__(client, keys, guard)
+        self.history: History = client.histories.of(keys.flow)
+        self._witness = self
+
+    def confirm(self, run: Run) -> None:
+        """Begin another epoch of the flow, unless it knows this server already."""
+        there = _Direct(self.client, self.keys, run)
+        told = self.client.histories.unnamed
+        with suppress(FlowLost, SchemaTooNew):  # the script itself will say so
+            reply = there.call("epoch_begin", told=told, who=_who())
+            self.history.epoch = max(self.history.epoch, reply.fields[0])
+
+
+class _Direct(Scripts):
+    """The scripts of one flow, over a connection that somebody has in hand."""
+
+    def __init__(self, client: Client, keys: FlowKeys, run: Run) -> None:
+        super().__init__(client, keys)
+        self._over = run
+
+    def _run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        values: Sequence[Argument],
+        deadline_s: float | None,
+    ) -> list[Any]:
+        reply: list[Any] = self._over(
+            script.sha, script.source, len(keys), *keys, *values
+        )
+        return reply
 
 
 #: Statuses that mean the same everywhere.
@@ -215,3 +256,8 @@ def _arity_message(script: Script, args: Mapping[str, Argument]) -> str:
         for names in (script.args, args)
     )
     return f"script {script.name} takes ({wanted}), not ({given})"
+
+
+def _who() -> str:
+    """Name this process, for the journal."""
+    return f"{os.uname().nodename[:24]}:{os.getpid()}"

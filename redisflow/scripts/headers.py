@@ -14,7 +14,7 @@ from redisflow.errors import ScriptFailed
 _INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
 _HEADER = re.compile(r"--\[\[\n(.*?)\n\]\]", re.DOTALL)
 _SECTION = re.compile(r"^  (KEYS|ARGV|RETURNS)$")
-_ENTRY = re.compile(r"^    (\w+(?:\.\.\.)?) +(\w+) +\S")
+_ENTRY = re.compile(r"^    (\w+(?:\.\.\.)?) +(\w+(?:\*\d+)?) +\S")
 _STATUS = re.compile(r"^    \{'([A-Z]+)'")
 _NAME = re.compile(r"\b(?:keys|args)\.\w+")
 _CONTINUED = re.compile(r"^(     .*|)$")
@@ -24,6 +24,9 @@ _DIGITS = 17
 
 #: Keys that stand for one record; the caller says which by ``of=<atom uuid>``.
 RECORD_KEYS = ("atom", "result")
+
+#: Scripts that look at the history themselves.
+UNDATED = ("epoch_begin", "flow_create")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Script:
         rest: name of the argument that takes all that follow, or None.
         statuses: what the first word of a reply can be.
         guarded: whether it takes the fence of the caller's section.
+        dated: whether it changes a flow, which must not be done in a history of its
+            server that nobody has looked at.
         source: the text that the server runs, includes spliced in.
         sha: SHA-1 of the source, in hex.
     """
@@ -47,6 +52,7 @@ class Script:
     rest: str | None
     statuses: frozenset[str]
     guarded: bool
+    dated: bool
     source: str
     sha: str
 
@@ -81,9 +87,12 @@ def _parse(path: Path) -> Script:
     if [name for name, _ in keys][len(keys) - len(records) :] != records:
         message = f"{path.name}: atom and result must be the last keys"
         raise ScriptFailed(message, script=path.stem)
-    rest = args.pop()[0].removesuffix("...") if args and "..." in args[-1][0] else None
+    rest, size = None, 1
+    if args and args[-1][0].endswith("..."):
+        named, kind = args.pop()
+        rest, size = named.removesuffix("..."), int(kind.partition("*")[2] or 1)
     body = _splice(path.parent, body, seen=set())
-    source = f"{shebang}\n{_resolve(path.stem, body, keys, args, rest)}"
+    source = f"{shebang}\n{_resolve(path.stem, body, keys, args, rest, size=size)}"
     return Script(
         name=path.stem,
         keys=tuple(keys),
@@ -91,6 +100,9 @@ def _parse(path: Path) -> Script:
         rest=rest,
         statuses=frozenset(statuses),
         guarded=any(name == "fence" for name, _ in args) and "FENCED" in statuses,
+        dated="flow" in dict(keys)
+        and "no-writes" not in shebang
+        and path.stem not in UNDATED,
         source=source,
         # SHA-1 is how the server names scripts; nothing depends on its strength.
         sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(),
@@ -121,9 +133,13 @@ def _read_header(name: str, header: str) -> tuple[Entries, Entries, set[str]]:
 
 
 def _resolve(
-    name: str, body: str, keys: Entries, args: Entries, rest: str | None
+    name: str, body: str, keys: Entries, args: Entries, rest: str | None, *, size: int
 ) -> str:
-    """Put numbers in the places of names."""
+    """Put numbers in the places of names, and checks before everything else.
+
+    Whole numbers are such, and of what follows in records there are whole records: Lua
+    would trip over others in the middle, after a write.
+    """
     places = {f"keys.{key}": f"KEYS[{n}]" for n, (key, _) in enumerate(keys, 1)}
     for number, (arg, kind) in enumerate(args, 1):
         place = f"ARGV[{number}]"
@@ -136,13 +152,17 @@ def _resolve(
             f" rest[i - {first}] = ARGV[i] end\n{body}"
         )
 
-    # Before anything is read or written: Lua would trip over them in the middle.
     checks = "".join(
         f"if not string.find(ARGV[{n}] or '', '^%-?%d+$') or #ARGV[{n}] > {_DIGITS}"
         f" then error({{err = 'ERR {arg} is no whole number'}}) end\n"
         for n, (arg, kind) in enumerate(args, 1)
         if kind == "int"
     )
+    if size > 1:
+        checks += (
+            f"if (#ARGV - {len(args)}) % {size} ~= 0"
+            f" then error({{err = 'ERR {rest} has half a record'}}) end\n"
+        )
     body = checks + body
 
     def place_of(match: re.Match[str]) -> str:

@@ -12,6 +12,11 @@ which costs one round trip and what changed. Results and the histories of retrie
 not among it: they are fetched when somebody wants them, all that are wanted in one
 round trip, and kept until their atom is seen to have changed.
 
+In another history of the server (see `redisflow.client.history`) a revision may mean
+something else. The flow's hash tells of it: ``server`` and ``epoch`` are not as they
+were, or ``rev`` has gone back. Then everything is read anew, nothing that was fetched
+is believed, and atoms that were lost disappear.
+
 All methods are safe to call from the threads of one process.
 """
 
@@ -19,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from taskflow.persistence import models
@@ -90,7 +95,12 @@ class Mirror:
     @property
     def behind(self) -> bool:
         """Whether something is known to have changed since the last sync."""
-        return self._suspect or self.heard > self.rev or self.flow is None
+        return (
+            self._suspect
+            or self.heard > self.rev
+            or self.flow is None
+            or self._scripts.history.epoch > self.flow.epoch
+        )
 
     def suspect(self) -> None:
         """Note that something has changed, without knowing what."""
@@ -104,25 +114,65 @@ class Mirror:
         """
         with self.lock:
             self._suspect = False
-            more, rev = 1, self.rev
-            flow_fields: list[bytes] = []
-            changed: list[AtomRecord] = []
-            codec, key_of = self._backend.codec, self._scripts.keys.atom
-            while more:
-                reply = self._scripts.call("flow_sync", since=rev, limit=SYNC_PAGE)
-                rev, more, flow_fields, found, self.live = reply.fields
-                changed += [parse_atom(flat, codec, key_of=key_of) for flat in found]
+            fresh = self._changes_since(self.rev, self.flow)
+            anew = fresh is None
+            while fresh is None:
+                fresh = self._changes_since(0, None)
+            flow, changed = fresh
+            if anew:
+                self._forget({record.uuid for record in changed})
             # The atoms, and so the providers of a name, have one order everywhere.
             for record in sorted(
                 changed, key=lambda record: (record.place, record.rev)
             ):
-                self._adopt(record)
-            self.rev = rev
-            key = self._scripts.keys.flow
-            self.flow = parse_flow(flow_fields, self._backend.codec, key=key)
-            self.heard = max(self.heard, self.rev)
-            self.flow_detail.state = self.flow.state
-            self.flow_detail.meta = dict(self.flow.meta)
+                self._adopt(record, anew=anew)
+            self.rev = flow.rev
+            self.flow = flow
+            self.heard = self.rev if anew else max(self.heard, self.rev)
+            self.flow_detail.state = flow.state
+            self.flow_detail.meta = dict(flow.meta)
+
+    def _changes_since(
+        self, rev: int, known: FlowRecord | None
+    ) -> tuple[FlowRecord, list[AtomRecord]] | None:
+        """Ask for what has changed.
+
+        Args:
+            rev: since this revision.
+            known: the flow as it was then.
+
+        Returns:
+            The flow, and the atoms that have changed; None if this is, by now, another
+            history than it was.
+        """
+        changed: list[AtomRecord] = []
+        codec, key_of = self._backend.codec, self._scripts.keys.atom
+        while True:
+            reply = self._scripts.call("flow_sync", since=rev, limit=SYNC_PAGE)
+            before = rev
+            rev, more, fields, found, self.live = reply.fields
+            flow = parse_flow(fields, codec, key=self._scripts.keys.flow)
+            if rev < before or (known is not None and known.history != flow.history):
+                return None
+            known = flow
+            changed += [parse_atom(flat, codec, key_of=key_of) for flat in found]
+            if not more:
+                return flow, changed
+
+    def _forget(self, left: Collection[str]) -> None:
+        """Believe nothing of another history; ``left`` are uuids that still exist."""
+        self._failed.clear()
+        shown = models.FlowDetail(self.flow_detail.name, self.flow_detail.uuid)
+        for detail in self.flow_detail:
+            if detail.uuid in left:
+                shown.add(detail)
+        self.flow_detail.update(shown)
+        for uuid, record in list(self.by_uuid.items()):
+            if uuid in left:
+                continue
+            del self.by_uuid[uuid]
+            if self.atoms.get(record.name) is record:
+                del self.atoms[record.name]
 
     def applied(
         self, before: int, rev: int, change: Callable[[], object] | None = None
@@ -293,10 +343,16 @@ class Mirror:
         history = history_from(record.payloads)
         record.payloads["results"] = record.detail.results = history
 
-    def _adopt(self, fresh: AtomRecord) -> None:
-        """Take over one atom as the server has it."""
+    def _adopt(self, fresh: AtomRecord, *, anew: bool) -> None:
+        """Take over one atom as the server has it.
+
+        Args:
+            fresh: the atom.
+            anew: whatever is known of it already.
+        """
         known = self.atoms.get(fresh.name)
-        if known is not None and known.uuid == fresh.uuid and known.rev == fresh.rev:
+        same = known is not None and known.uuid == fresh.uuid
+        if known is not None and same and known.rev == fresh.rev and not anew:
             return
         if fresh.type == "retry" and not fresh.entries:
             fresh.payloads["results"] = []  # no need to ask

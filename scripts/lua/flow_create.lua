@@ -26,7 +26,8 @@
     schema   int     the layout that the caller writes
     state    str     its state, or empty for none yet
     who      str     who creates it, for the journal
-    pairs... bytes   metadata: field and JSON value in turn
+    told     str     names the server where it does not name itself
+    pairs... bytes*2   metadata: field and JSON value in turn
 
   RETURNS
     {'CREATED', ms}   it is new, made at that time
@@ -38,6 +39,7 @@
 --- @include "open_flow"
 --- @include "check_absent"
 --- @include "new_lock"
+--- @include "server_name"
 local flow, refusal = open_flow()
 if flow then return {'EXISTS', read('HGET', keys.flow, 'name')} end
 if refusal[1] ~= 'GONE' then return refusal end
@@ -47,7 +49,8 @@ local now = now_ms()
 redis.call('HSET', keys.flow, 'name', args.name, 'state', args.state, 'run', 1, 'rev', 1,
   'schema', args.schema, 'ended', 0, 'epoch', 1, 'unfinished', 0, 'halt', 0,
   'resolving', '', 'reverting', 0, 'never_resolve', 0, 'planned', 0, 'declined', 0,
-  'updated_at', now, 'uuid', args.uuid, 'book', args.book, 'created_at', now)
+  'updated_at', now, 'uuid', args.uuid, 'book', args.book, 'created_at', now,
+  'server', server_name(args.told))
 for i = 1, #args.pairs, 2 do
   redis.call('HSET', keys.flow, 'meta:' .. args.pairs[i], args.pairs[i + 1])
 end

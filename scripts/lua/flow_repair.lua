@@ -37,15 +37,21 @@
     {'GONE'}       no such flow
     {'SCHEMA', n}  a newer version wrote it
 ]]
---- @include "enter_flow"
+--- @include "now_ms"
+--- @include "open_flow"
+--- @include "check_acl"
 --- @include "check_collections"
 --- @include "commit"
+--- @include "heed_lock"
 --- @include "mend_collections"
 --- @include "note_flow"
 --- @include "rebuild"
 --- @include "recount_claims"
 --- @include "record_key"
-local flow, refusal = enter_flow()
+local flow, refusal = open_flow()
+if not flow then return refusal end
+check_acl(keys.flow)
+flow, refusal = heed_lock(flow)
 if not flow then return refusal end
 check_collections()
 if flow.rev ~= args.rev then return {'MOVED'} end

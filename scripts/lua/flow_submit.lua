@@ -23,7 +23,7 @@
     atom     str    the injector's uuid: the caller derives it from the flow's
     name     str    the injector's name
     fence    str    the caller's fence, or empty outside any section
-    pairs... bytes  name and encoded value in turn
+    pairs... bytes*2  name and encoded value in turn
 
   RETURNS
     {'OK', run}                  it is submitted for this run

@@ -17,13 +17,14 @@
     {'GONE'}                              no such flow
     {'SCHEMA', n}                         a newer version wrote it
 ]]
+--- @include "int"
 --- @include "now_ms"
 --- @include "open_flow"
 --- @include "record_key"
 local flow, refusal = open_flow()
 if not flow then return refusal end
 local now = now_ms()
-local rows = read('ZRANGEBYSCORE', keys.changes, '(' .. args.since, '+inf', 'WITHSCORES',
+local rows = read('ZRANGEBYSCORE', keys.changes, '(' .. int(args.since), '+inf', 'WITHSCORES',
   'LIMIT', 0, math.min(args.limit, 1000))
 local atoms, rev, more = {}, flow.rev, 0
 for i = 1, #rows, 2 do

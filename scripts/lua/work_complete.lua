@@ -41,6 +41,7 @@
 --- @include "clear_history"
 --- @include "clears"
 --- @include "commit"
+--- @include "completed_before"
 --- @include "grant"
 --- @include "halt_flow"
 --- @include "holds"
@@ -55,9 +56,12 @@ local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
 local atom = read_atom(args.atom)
-if not atom then error({err = 'CORRUPT ' .. keys.atom .. ' it is gone'}) end
-if not holds(args.worker, args.token, args.item) then
-  if atom.token == args.token and atom.state == args.state and atom.owner == '' then
+local held = holds(args.worker, args.token, args.item)
+if not atom and held then error({err = 'CORRUPT ' .. keys.atom .. ' it is gone'}) end
+if not held then
+  if not atom then return {'STALE'} end
+  local same = atom.token == args.token and atom.state == args.state and atom.owner == ''
+  if same or completed_before(args.atom, args.state, args.worker, tonumber(args.token)) then
     return {'REPEATED'}
   end
   redis.call('HSET', keys.result, 'late:' .. args.token, args.payload)
@@ -74,7 +78,7 @@ local reached = plan.phases == '' or (plan.phase == 'backward'
 if args.state == 'REVERT_FAILURE' or (args.state == 'FAILURE' and flow.never_resolve) then
   halt_flow(flow, args.payload)
 elseif args.state == 'FAILURE' then
-  opened[1] = {item = item_of(atom.node, 'resolve'), score = before - 1e15, atom = atom}
+  opened[1] = {item = item_of(atom.node, 'resolve'), score = before - 9e15, atom = atom}
 elseif passes(after) then
   -- After an edit it may itself wait for something again: then it does not count as done yet.
   if plan.phases == '' and not read('HGET', keys.missing, number) then queue = {{number, 1}} end

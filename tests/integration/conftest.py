@@ -14,6 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
 from tests.support.servers import KINDS
 from tests.support.storages import Noop
+from tests.support.topologies import is_up
 
 
 @pytest.fixture
@@ -95,10 +96,5 @@ def node(request, tmp_path_factory):
         OwnServer(request.param, folder, "--cluster-enabled", "yes")
     ) as server:
         server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        eventually(lambda: cluster_is_up(server))
+        eventually(lambda: is_up(server))
         yield server.port
-
-
-def cluster_is_up(server):
-    """Tell whether a server of a cluster knows who serves each slot."""
-    return "cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO")

@@ -315,6 +315,6 @@ def test_the_user_of_a_cluster(kind, tmp_path):
             assert storage.fetch("x") == 1
         assert denied(node.client) == set()
         with pytest.raises(redis.exceptions.NoPermissionError):
-            redis.Redis(port=node.port, username="worker", password="PASSWORD").get(
+            redis.Redis(port=node.port, username="worker", password="PASSWORD").incr(
                 "redisflow:x"
             )

@@ -232,7 +232,7 @@ def test_a_limited_user_is_told_what_it_may_not_do(server, user, namespace, key)
         assert _run(client, write, key) == [b"OK"]
         assert client.server_info() is None
         for call in (
-            lambda: client.execute("GET", key),
+            lambda: client.execute("INCR", key),
             lambda: _run(client, denied, key),
             lambda: _run(client, write, "elsewhere"),
         ):

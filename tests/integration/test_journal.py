@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from taskflow import states
+from taskflow.persistence import models
 
 from redisflow import RedisBackend, Storage
 from redisflow.errors import FlowLost
@@ -83,7 +84,7 @@ def test_a_revision_among_many_of_one_moment(backend, journal, storage):
 
 
 def test_only_what_is_to_come(storage, journal):
-    """ "now" leaves out all that happened."""
+    """With "now" all that happened is left out."""
     reader = journal("now")
     assert reader.read() == []
     _move(storage, "RUNNING")
@@ -186,7 +187,7 @@ def test_a_flow_that_was_made_anew(backend, storage, detail, journal, admin):
     _move(storage, "RUNNING", "SUCCESS")
     last = _all(reader)[-1]
     admin.flushdb()
-    again = Storage(type(detail)("f", detail.uuid), backend)
+    again = Storage(models.FlowDetail("f", detail.uuid), backend)
     again.ensure_atom(Noop("a"))
     gap, *entries = _all(reader)
     assert gap == Gap("recreated", last.id)
@@ -195,27 +196,21 @@ def test_a_flow_that_was_made_anew(backend, storage, detail, journal, admin):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_server_that_has_lost_the_last_entries(
-    storage, journal, admin, events, backend, known
-):
+def test_a_server_that_has_lost_the_last_entries(storage, journal, admin, dumps, known):
     """After a failover: a gap; what was read and is there is not read once more."""
     _move(storage, "RUNNING")
-    kept = admin.dump(events)
-    flow = backend.keys.of_flow(storage.flow_uuid).flow
-    fields = admin.dump(flow)
-    atom = backend.keys.of_flow(storage.flow_uuid).atom(storage.get_atom_uuid("a"))
-    record = admin.dump(atom)
+    before = dumps()
     _move(storage, "SUCCESS")
     reader = journal()
     lost = _all(reader)[-1]
-    for key, value in ((events, kept), (flow, fields), (atom, record)):
+    for key, value in before.items():
         admin.restore(key, 0, value, replace=True)
     reader = reader if known else journal(lost.id)
     assert reader.read() == [Gap("rewound", lost.id)]
     assert reader.read() == []
-    admin.hincrby(flow, "epoch", 1)
-    Storage(type(storage._flowdetail)("f", storage.flow_uuid), backend).set_atom_state(
-        "a", "FAILURE"
-    )
+    keys = storage.backend.keys.of_flow(storage.flow_uuid)
+    admin.hincrby(keys.flow, "epoch", 1)
+    detail = models.FlowDetail("f", storage.flow_uuid)
+    Storage(detail, storage.backend).set_atom_state("a", "FAILURE")
     (entry,) = _all(reader)
     assert (entry.new, entry.epoch) == ("FAILURE", 2)

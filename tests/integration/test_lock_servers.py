@@ -14,11 +14,11 @@ import redis
 from redisflow import ReaderWriterLock, RedisBackend
 from redisflow.errors import LeaseLost, Refused
 from redisflow.keys import Keys
-from tests.integration.conftest import cluster_is_up
 from tests.support.eventually import eventually
 from tests.support.locks import ScriptedLock
 from tests.support.own_server import OwnServer
 from tests.support.servers import KINDS
+from tests.support.topologies import Cluster
 
 NAME = "nightly"
 
@@ -136,74 +136,23 @@ def admin_gives_back(admin, slot, waiting):
     return not early
 
 
-class Cluster:
-    """Three servers that share the slots."""
-
-    def __init__(self, kind, folder, stack):
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-        self.nodes = []
-        for number in range(3):
-            node = OwnServer(kind, folder / str(number), *options)
-            stack.callback(node.close)
-            self.nodes.append(node)
-        ids = [node.client.execute_command("CLUSTER", "MYID") for node in self.nodes]
-        self.ids = dict(zip(self.nodes, ids, strict=True))
-        for number, node in enumerate(self.nodes):
-            first, last = number * 16384 // 3, (number + 1) * 16384 // 3 - 1
-            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-            node.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for node in self.nodes[1:]:
-            node.client.execute_command(
-                "CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port
-            )
-        for node in self.nodes:
-            eventually(lambda node=node: cluster_is_up(node), 30)
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-        self.url = f"redis+cluster://{hosts}?namespace=rf-lock&deadline_s=10"
-
-    def owner(self, slot):
-        """Find the server that serves a slot."""
-        rows = self.nodes[0].client.execute_command("CLUSTER", "SLOTS")
-        ports = [row[2][1] for row in rows if row[0] <= slot <= row[1]]
-        return next(node for node in self.nodes if node.port in ports)
-
-    def migrate(self, slot):
-        """Move a slot with all its keys to another server, as an operator does."""
-        source = self.owner(slot)
-        target = next(node for node in self.nodes if node is not source)
-
-        def setslot(node, *words):
-            node.client.execute_command("CLUSTER", "SETSLOT", slot, *words)
-
-        setslot(target, "IMPORTING", self.ids[source])
-        setslot(source, "MIGRATING", self.ids[target])
-        while keys := source.client.execute_command(
-            "CLUSTER", "GETKEYSINSLOT", slot, 100
-        ):
-            source.client.execute_command(
-                *("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-            )
-        for node in (target, source, *self.nodes):
-            setslot(node, "NODE", self.ids[target])
-        return target
-
-
 @pytest.fixture(params=KINDS)
 def three(request, tmp_path):
     """Start a cluster of three servers."""
-    with contextlib.ExitStack() as stack:
-        yield Cluster(request.param, tmp_path, stack)
+    with Cluster(request.param, tmp_path) as cluster:
+        yield cluster
 
 
 def test_slot_migrates_under_those_who_hold_and_wait(three, pool):
     """They follow it to its new server; the lock is handed over there."""
-    with contextlib.closing(RedisBackend.from_url(three.url)) as backend:
+    url = f"redis+cluster://{three.hosts}?namespace=rf-lock&deadline_s=10"
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
         lock = ReaderWriterLock(backend, NAME)
         lock.acquire_write_lock()
         fence = lock.fence
         waiting = pool.submit(lock.acquire_write_lock)
         key = Keys("rf-lock").of_lock(NAME).lock
-        slot = three.nodes[0].client.execute_command("CLUSTER", "KEYSLOT", key)
+        slot = three.slot_of(key)
         source = three.owner(slot)
         eventually(lambda: blocked(source.client))
 

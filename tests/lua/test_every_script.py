@@ -96,6 +96,14 @@ def flow_create(flow):
 
 
 @recipe
+def epoch_begin(flow):
+    """Come to a flow from another server than it knows."""
+    started(flow)
+    flow.client.execute("HSET", flow.keys.flow, "server", "another")
+    return lambda: flow.call("epoch_begin")
+
+
+@recipe
 def flow_update(flow):
     """Give a flow metadata."""
     started(flow)

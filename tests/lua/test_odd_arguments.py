@@ -107,3 +107,29 @@ def test_what_is_no_whole_number_is_refused_before_anything_else(
             )
             assert "is no whole number" in said
         assert "is no whole number" in subject.call(subject.args[:place])
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_record_that_is_cut_short_changes_nothing(flow, raw, name, monkeypatch):
+    """Whatever is left out at the end: an error and no change, or a whole call."""
+    subject = Subject(flow, raw, name, monkeypatch)
+    for left_out in range(1, len(subject.args) + 1):
+        subject.call(subject.args[:-left_out])
+
+
+@pytest.mark.parametrize("name", ["atom_write", "flow_write"])
+def test_length_of_a_list_is_a_number_of_words_that_follow(
+    flow, raw, name, monkeypatch
+):
+    """A length that is none, or too great, is refused at once."""
+    subject = Subject(flow, raw, name, monkeypatch)
+    first = len(subject.script.args)
+    lengths = [
+        place
+        for place, word in enumerate(subject.args)
+        if place >= first and word.isdigit()
+    ]
+    assert lengths
+    for place in lengths:
+        for odd in (*ODD, b"1000", b"-1"):
+            subject.call([*subject.args[:place], odd, *subject.args[place + 1 :]])

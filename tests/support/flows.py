@@ -56,6 +56,7 @@ _USUAL: Mapping[str, Argument] = {
     "act": "reset a",
     "reason": "because",
     "op_id": "once",
+    "told": "nobody",
 }
 
 

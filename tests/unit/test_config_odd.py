@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redisflow.client.connect import options_of
+from redisflow.client.history import Histories
 from redisflow.config import from_conf, parse_url
 from redisflow.errors import ConfigError
 
@@ -31,7 +32,7 @@ def use(read):
         config = read()
         assert repr(config)
         assert config.address
-        options_of(config)
+        options_of(config, Histories())
 
 
 @settings(max_examples=500)

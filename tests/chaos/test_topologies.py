@@ -1,0 +1,272 @@
+"""Flows whose servers change under them: nothing that was lost is ever mixed in."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections import Counter
+
+import pytest
+from redis.cluster import RedisCluster
+
+from tests.support.eventually import eventually
+from tests.support.own_server import OwnServer
+from tests.support.scenarios import Stage
+from tests.support.servers import KINDS
+from tests.support.topologies import Cluster, Watched, cut_tail, is_up
+from tests.support.verdict import broken_after_loss, forgotten
+from tests.support.workloads import MIXED_ATOMS
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+
+LEASE_S = 8.0
+WORKERS = 3
+
+
+@pytest.fixture(params=KINDS)
+def watched(request, tmp_path):
+    """Start a primary, its replica and three sentinels."""
+    with Watched(request.param, tmp_path) as servers:
+        yield servers
+
+
+def begun(stage):
+    """Count the tasks that have begun so far."""
+    return sum(note.phase == "begin" for note in stage.notes)
+
+
+def after(stage, count):
+    """Wait until so many more tasks have begun."""
+    wanted = begun(stage) + count
+    eventually(lambda: begun(stage) >= wanted, 60)
+
+
+def successes(folder):
+    """Count how often workers were told that the success of a task is recorded."""
+    return Counter(
+        name for file in folder.glob("*.acks") for name in file.read_text().split()
+    )
+
+
+def run_through(stage, admin, disturb, **options):
+    """Run a flow of 200 atoms; ``disturb`` does something to its servers meanwhile.
+
+    Returns:
+        The flow, the stage as it is afterwards, and how often each success was told.
+    """
+    with stage.crew("mixed", LEASE_S) as crew:
+        for _ in range(WORKERS):
+            crew.start(**options)
+        after(stage, 30)
+        disturb()
+        reports = [member.report(90) for member in crew.members]
+    told = successes(stage.folder)
+    assert [report["outcome"] for report in reports] == ["SUCCESS"] * WORKERS
+    stage = dataclasses.replace(stage, admin=admin)
+    flow = stage.flow
+    assert len(flow.atoms) == MIXED_ATOMS
+    assert flow.fields["state"] == "SUCCESS"
+    broken = broken_after_loss(flow, stage.notes)
+    assert not broken, "\n".join(broken)
+    return flow, stage, told
+
+
+def test_primary_is_killed(watched, tmp_path):
+    """Workers follow to the replica; the flow counts one more epoch."""
+    stage = Stage(watched.url, watched.primary.client, tmp_path)
+
+    flow, _stage, told = run_through(
+        stage, watched.replica.client, watched.primary.kill
+    )
+
+    assert watched.failed_over
+    assert flow.fields["epoch"] == "2"
+    assert set(told) == set(flow.atoms)
+
+
+def test_acknowledged_work_is_lost(watched, tmp_path):
+    """What the replica never heard of is found out, and done once more."""
+    stage = Stage(watched.url, watched.primary.client, tmp_path)
+
+    def lose():
+        watched.cut_link()
+        after(stage, 30)
+        watched.primary.kill()
+
+    flow, stage, told = run_through(stage, watched.replica.client, lose)
+
+    assert watched.failed_over
+    assert flow.fields["epoch"] == "2"
+    assert len(forgotten(flow, stage.notes)) >= 20
+    assert sum(told.values()) > MIXED_ATOMS
+
+
+def test_replicated_work_is_not_lost(watched, tmp_path):
+    """With durability="replicated" each success that was told of stays one."""
+    stage = Stage(watched.url, watched.primary.client, tmp_path)
+
+    def lose():
+        watched.cut_link()
+        eventually(lambda: revision(watched.primary) > revision(watched.replica))
+        watched.primary.kill()
+
+    def revision(server):
+        return int(server.client.hget(stage.keys.flow, "rev"))
+
+    # There is no replica afterwards: what is left to do cannot be confirmed.
+    with stage.crew("mixed", LEASE_S) as crew:
+        for _ in range(WORKERS):
+            crew.start(durability="replicated", url=f"{watched.url[:-2]}4")
+        after(stage, 30)
+        lose()
+        codes = [member.report(90)["error"] for member in crew.members]
+    told = successes(tmp_path)
+    assert codes == ["Unavailable"] * WORKERS
+    assert watched.failed_over
+    states = dataclasses.replace(stage, admin=watched.replica.client).flow.states
+    assert {states[name] for name in told} == {"SUCCESS"}
+    assert len(told) >= 20
+    with stage.crew("mixed", LEASE_S) as crew:
+        assert crew.start().report(90)["outcome"] == "SUCCESS"
+    told = successes(tmp_path)
+    flow = dataclasses.replace(stage, admin=watched.replica.client).flow
+    assert not broken_after_loss(flow, stage.notes)
+    # What was not confirmed was told to nobody, and is not done again either.
+    assert set(told.values()) == {1}
+    assert len(told) >= MIXED_ATOMS - WORKERS
+
+
+def test_zombie_primary(watched, tmp_path):
+    """One that was frozen and goes on after its successor has come does no harm."""
+    stage = Stage(watched.url, watched.primary.client, tmp_path)
+
+    def freeze():
+        watched.pause()
+        eventually(lambda: watched.failed_over, 30)
+        watched.wake()
+        after(stage, 20)  # workers go on with it: sentinels take seconds to tell it
+        watched.demote()
+
+    flow, stage, _told = run_through(stage, watched.replica.client, freeze)
+
+    assert watched.failed_over
+    assert int(flow.fields["epoch"]) >= 2
+    assert len(forgotten(flow, stage.notes)) >= 20
+
+
+@pytest.fixture(params=KINDS)
+def appending(request, tmp_path):
+    """Start a server that appends to a file."""
+    server = OwnServer(request.param, tmp_path / "server", "--appendonly", "yes")
+    yield server
+    server.close()
+
+
+def test_end_of_the_file_is_lost(appending, tmp_path, draw):
+    """As after a power cut: whole scripts are missing, and done once more."""
+    stage = Stage(f"{appending.url}?deadline_s=20", appending.client, tmp_path)
+    lost = []
+
+    def cut():
+        for _ in range(2):
+            appending.kill()
+            lost.append(cut_tail(appending, draw.randrange(1_000, 20_000)))
+            appending.start()
+            after(stage, 20)
+
+    flow, stage, told = run_through(stage, appending.client, cut)
+
+    assert len(appending.run_ids) == 3
+    assert sum(lost) >= 2_000
+    assert flow.fields["epoch"] == "3"
+    assert forgotten(flow, stage.notes)
+    assert set(told) == set(flow.atoms)
+
+
+# Clusters
+
+
+@pytest.fixture(params=KINDS)
+def cluster(request, tmp_path):
+    """Start a cluster of three servers that append to files, and a client of it."""
+    with Cluster(request.param, tmp_path, "--appendonly", "yes") as servers:
+        yield servers
+
+
+@pytest.fixture
+def everywhere(cluster):
+    """Open a client of the cluster that answers in text."""
+    with contextlib.closing(
+        RedisCluster("127.0.0.1", cluster.nodes[0].port, decode_responses=True)
+    ) as client:
+        yield client
+
+
+def test_slot_migrates(cluster, everywhere, tmp_path):
+    """Workers follow a flow to another server, key by key; nothing is done twice."""
+    url = f"redis+cluster://{cluster.hosts}?deadline_s=20"
+    stage = Stage(url, everywhere, tmp_path)
+    slot = cluster.slot_of(stage.keys.flow)
+    source = cluster.owner(slot)
+
+    flow, stage, told = run_through(stage, everywhere, lambda: cluster.migrate(slot))
+
+    assert cluster.owner(slot) is not source
+    assert not cluster.keys_in(source, slot)
+    assert flow.fields["epoch"] == "2"
+    assert not forgotten(flow, stage.notes)
+    assert told == Counter(dict.fromkeys(flow.atoms, 1))
+
+
+def test_flows_spread_over_the_servers(cluster, everywhere, tmp_path):
+    """Three flows on three servers are run at the same time."""
+    url = f"redis+cluster://{cluster.hosts}?deadline_s=20"
+    stages = {}
+    for number in itertools.count():
+        folder = tmp_path / f"flow-{number}"
+        stage = Stage(url, everywhere, folder, run_id=f"flow-{number}")
+        node = cluster.owner(cluster.slot_of(stage.keys.flow))
+        if stages.setdefault(node.port, stage) is stage:
+            folder.mkdir()
+        if len(stages) == len(cluster.nodes):
+            break
+    with contextlib.ExitStack() as stack:
+        members = []
+        for stage in stages.values():
+            crew = stack.enter_context(stage.crew("independent", LEASE_S, count=40))
+            members += [crew.start(), crew.start()]
+        reports = [member.report() for member in members]
+    assert [report["outcome"] for report in reports] == ["SUCCESS"] * 6
+    for port, stage in stages.items():
+        stage.assert_ended("SUCCESS", Counter())
+        node = next(node for node in cluster.nodes if node.port == port)
+        assert node.client.exists(stage.keys.flow)
+
+
+def test_server_of_a_cluster_is_killed(cluster, everywhere, tmp_path):
+    """Without a replica workers soon say that it is gone; others go on later."""
+    url = f"redis+cluster://{cluster.hosts}?deadline_s=3"
+    stage = Stage(url, everywhere, tmp_path)
+    node = cluster.owner(cluster.slot_of(stage.keys.flow))
+    with stage.crew("mixed", LEASE_S) as crew:
+        for _ in range(WORKERS):
+            crew.start()
+        after(stage, 30)
+        node.kill()
+        assert [member.status(25) for member in crew.members] == [1] * WORKERS
+        logs = [member.log for member in crew.members]
+    assert all("redisflow.errors.Unavailable: the cluster" in log for log in logs)
+    node.start()
+    eventually(lambda: all(map(is_up, cluster.nodes)), 30)
+
+    with stage.crew("mixed", LEASE_S) as crew:
+        for _ in range(WORKERS):
+            crew.start()
+        reports = [member.report() for member in crew.members]
+
+    assert [report["outcome"] for report in reports] == ["SUCCESS"] * WORKERS
+    flow = stage.flow
+    assert not broken_after_loss(flow, stage.notes)
+    assert flow.fields["epoch"] == "2"
+    assert len(node.run_ids) == 2
