@@ -102,12 +102,17 @@ coverage: $(READY) ## run the tests and say what they did not reach
 	$(BIN)/coverage report
 
 # --universal: one file for every supported Python and platform.
-lock: $(READY) ## bring requirements/dev.txt up to date (UPGRADE=1: to the newest)
+lock: $(READY) ## bring requirements/*.txt up to date (UPGRADE=1: to the newest)
 	test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv; }
 	build/uv/bin/uv pip compile pyproject.toml --all-extras --group dev \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 		--quiet --output-file requirements/dev.txt
+	build/uv/bin/uv pip compile pyproject.toml --extra all --extra metrics \
+		--group image --constraints requirements/dev.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --quiet \
+		--output-file requirements/image.txt
 
 clean: ## remove what was made, .venv too
 	rm -rf .venv build dist htmlcov .coverage* .hypothesis .import_linter_cache \

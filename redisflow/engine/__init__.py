@@ -14,6 +14,7 @@
 `resetting`     putting a flow back; ``settling`` ends one that has no worker left
 `compiling`     the graph of a flow; ``compilation`` is TaskFlow's form of it
 `structure`     what a flow looks like to the server; ``fingerprint`` names that
+`watching`      telling observers of work
 `checking`      are all arguments provided?
 `settings`      the engine's options
 `loading`       `load`: a flow by its run id

@@ -123,6 +123,7 @@ class Course:
             if start.joined or known_state != states.RUNNING:
                 self._tell_state(known_state, states.RUNNING)
             self._executor.start()
+            self._loop.watch.join()
             try:
                 if stepwise:
                     outcome = yield from self._loop.steps(timeout_s)
@@ -130,6 +131,7 @@ class Course:
                     outcome = self._loop.until_the_end()
             finally:
                 self._executor.stop()
+                self._loop.watch.leave()
         except BaseException:
             # Whatever it was, the others must not wait for the lease.
             self._leave()

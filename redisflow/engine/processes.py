@@ -114,6 +114,7 @@ class LocalRun:
         options: of the workers' engines.
         output: the file descriptor to which workers write what they would write to
             standard output and standard error; None leaves both as they are here.
+        environment: what workers have in their environment beside this process's.
 
     Attributes:
         run_id: the flow's name, also if it was made up.
@@ -139,6 +140,7 @@ class LocalRun:
         rerun: bool = False,
         options: Mapping[str, Any] | None = None,
         output: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         if workers < 1:
             raise ConfigError(f"workers is at least 1, not {workers}")
@@ -147,6 +149,7 @@ class LocalRun:
         self._url = url
         self._options = dict(options or {})
         self._output = output
+        self._environment = dict(environment or {})
         self.flow: FlowOrTask = call.make_flow()
         self._backend = RedisBackend.from_url(url)
         self._opened: OpenedRun = open_run(self._backend, self.flow, run_id=run_id)
@@ -268,6 +271,7 @@ class LocalRun:
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 stderr=self._output,
+                env={**os.environ, **self._environment},
                 pass_fds=(writer,),
                 process_group=0,
             )
