@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import pytest
 from taskflow import states, task
@@ -295,7 +296,7 @@ def test_start_of_the_run_was_lost(own, load, how):
     )
     engine = load(flow)
     marks.append(own.mark())
-    engine.notifier.register("*", lambda state, _details: told.append(state))
+    engine.notifier.register("*", lambda state, details: told.append(state))
 
     storage = take_part(engine, how)
 
@@ -370,8 +371,8 @@ def test_forgotten_worker_registers_again(own, load):
     def rewind():
         own.rewind(marks[0])
         keys = engine.storage.backend.keys.of_flow(engine.storage.flow_uuid)
-        eventually(lambda: own.client.zcard(keys.workers) == 2)
-        seen.append(flow_hash(own, engine.storage)["state"])
+        eventually(lambda: own.client.zcard(keys.workers) == 2)  # with the sentinel
+        seen.append(own.client.zrange(keys.workers, 0, 0))
 
     flow = linear_flow.Flow("f").add(Rewinding("a", ran, rewind))
     engine = load(flow, lease_s=0.6, executor="threads", max_workers=2)
@@ -379,5 +380,6 @@ def test_forgotten_worker_registers_again(own, load):
 
     engine.run()
 
-    assert seen == [states.RUNNING]
+    ((worker,),) = seen
+    assert str(os.getpid()) in worker
     assert engine.storage.fetch_all() == {"a": 2}
