@@ -94,6 +94,7 @@ def test_the_programs_of_the_readme_run(
         assert done.stdout.splitlines() == _PRINTED.findall(program)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_tutorial_can_be_typed(folder: Path, environment: dict[str, str]) -> None:
     """A worker is killed while it packs; another one packs again, and ships."""

@@ -42,6 +42,9 @@ _WORD = re.compile(r"\{F\}|[A-Z]+|[^A-Z{]+|\{")
 _SENTINELS = ("-", "")
 
 
+pytestmark = pytest.mark.one_server
+
+
 def pattern_of(name: str) -> re.Pattern[str]:
     """Make a pattern of a name in which capitals stand for something else."""
     parts = [_PLACES.get(part, re.escape(part)) for part in _WORD.findall(name)]

@@ -25,6 +25,8 @@ from redisflow.errors import FlowCancelled
 from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.random_flows import draw_shape
 
+pytestmark = pytest.mark.one_server
+
 Damage = Callable[[Any, FlowKeys, dict[str, str]], object]
 
 

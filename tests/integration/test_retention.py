@@ -16,6 +16,9 @@ from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.eventually import eventually
 
 
+pytestmark = pytest.mark.one_server
+
+
 class Noop(task.Task):
     """A task that does nothing."""
 
