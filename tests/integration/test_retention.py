@@ -15,7 +15,6 @@ from redisflow.errors import ConfigError
 from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.eventually import eventually
 
-
 pytestmark = pytest.mark.one_server
 
 
