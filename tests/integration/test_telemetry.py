@@ -384,6 +384,8 @@ def test_records_of_an_atom_say_what_they_are_about(url):
     keep.addFilter(Fields())
     logger = logging.getLogger("user")
     logger.addHandler(keep)
+    # A report with half a character in its captured log cannot travel to pytest-xdist.
+    logger.propagate = False
     try:
         engine = redisflow.load(
             linear_flow.Flow("f").add(Good("good")), run_id="r", url=url
@@ -392,6 +394,7 @@ def test_records_of_an_atom_say_what_they_are_about(url):
         logger.warning("outside \udce9")
     finally:
         logger.removeHandler(keep)
+        logger.propagate = True
 
     (inside, text), (outside, _) = lines
     entry = json.loads(inside)
