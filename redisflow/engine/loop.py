@@ -164,7 +164,7 @@ class Loop:
         if not self._worker.is_on():
             self._rejoin()
         owned = self._worker.owned(self._held.values())
-        lost = [item for item in self._held.values() if item not in owned]
+        lost = [item for item in self._held.values() if item.id not in owned]
         for item in lost:
             self._let_go(item)
             logger.warning("the claim of %s was lost with its server", item.id)

@@ -79,19 +79,19 @@ class Worker:
             and flow.state not in {None, states.PENDING}
         )
 
-    def owned(self, items: Collection[Item]) -> list[Item]:
-        """Ask which of these items the flow knows to be this worker's."""
+    def owned(self, items: Collection[Item]) -> set[str]:
+        """Ask which of these items the flow knows to be this worker's, by their ids."""
         if not items:
-            return []
+            return set()
         claims = self._storage.backend.client.execute(
             "HMGET", self._scripts.keys.claims, *(item.id for item in items)
         )
         me = self._membership.id
-        return [
-            item
+        return {
+            item.id
             for item, claim in zip(items, claims, strict=True)
             if claim == f"{me} {item.token}".encode()
-        ]
+        }
 
     def take(self, capacity: int, holding: Iterable[str]) -> Handout:
         """Take up to ``capacity`` items; first those that were handed out and lost."""

@@ -6,6 +6,7 @@ Those that all tests share come from pytest-redis, see `tests.support.servers`.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -68,6 +69,22 @@ class OwnServer:
         """Kill it without warning; also where it is stopped."""
         self.process.kill()
         self.process.wait()
+
+    def mark(self) -> int:
+        """Tell how much its append-only file holds now, for `rewind`."""
+        return self._file.stat().st_size
+
+    def rewind(self, mark: int) -> None:
+        """Kill it, and start it with what it had at a mark: it has lost all since."""
+        self.kill()
+        assert self._file.stat().st_size > mark, "there is nothing to lose"
+        os.truncate(self._file, mark)
+        self.start()
+
+    @property
+    def _file(self) -> Path:
+        (file,) = self.folder.glob("appendonlydir/*.incr.aof")
+        return file
 
     def close(self) -> None:
         """End it for good."""

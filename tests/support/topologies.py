@@ -248,17 +248,3 @@ def is_up(server: OwnServer) -> bool:
     with contextlib.suppress(redis.RedisError):  # it may be loading
         return "cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO")
     return False
-
-
-def cut_tail(server: OwnServer, count: int) -> int:
-    """Take the end off the append-only file of a server that is down.
-
-    Returns:
-        How many bytes that was.
-    """
-    (file,) = server.folder.glob("appendonlydir/*.incr.aof")
-    size = file.stat().st_size
-    count = min(count, size)
-    with file.open("r+b") as written:
-        written.truncate(size - count)
-    return count
