@@ -5,6 +5,7 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 JOBS   ?= 2
+SECONDS ?= 60
 SEED   ?= $(shell date +%s)
 ARGS   ?=
 
@@ -16,7 +17,8 @@ LUACHECK := luacheck --quiet --no-cache --config scripts/lua/.luacheckrc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow chaos check lint lint-lua format bench bench-full coverage lock clean
+.PHONY: help demo test slow chaos fuzz check lint lint-lua reference format docs bench \
+	bench-full coverage lock clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +43,17 @@ test: $(READY) ## run the tests, without the slow ones and the chaos
 slow: $(READY) ## run the slow tests; most of their time is waiting
 	$(PYTEST) -n $$((2 * $(JOBS))) -m "slow and not chaos" $(ARGS)
 
-chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run
-	$(PYTEST) -m chaos --seed $(SEED) $(ARGS)
+# With SECONDS or STORM only storms are had: so long, or that one.
+chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run, SECONDS=n: storms only
+	$(PYTEST) -m chaos --seed $(SEED) $(if $(STORM)$(SECONDS),tests/chaos/test_random.py) \
+		$(if $(STORM),--storm $(STORM)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+# Atheris stands apart from the lock: nothing else needs it, and few Pythons have it.
+fuzz: $(READY) ## fuzz the decoder and the URLs; SECONDS=60
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install --quiet "atheris==3.0.0"
+	mkdir -p build/fuzz
+	$(BIN)/python tests/fuzz/fuzz_inputs.py build/fuzz -max_total_time=$(SECONDS) \
+		-artifact_prefix=build/fuzz- -dict=tests/fuzz/words.dict -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 $(ARGS)
 
 check: lint test ## everything that has to pass before a change goes in
 
@@ -68,9 +79,15 @@ lint-lua: $(READY)
 		echo "skipped luacheck: it is not on the PATH (Debian and Ubuntu: lua-check)"; \
 	fi
 
+reference: $(READY) ## write docs/cli.md from the help of the commands
+	$(BIN)/python scripts/cli_reference.py docs/cli.md
+
 format: $(READY) ## put the code in its form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## build the documentation into build/site; links must lead somewhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: $(READY) ## measure, and print ratios: some minutes
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -85,12 +102,17 @@ coverage: $(READY) ## run the tests and say what they did not reach
 	$(BIN)/coverage report
 
 # --universal: one file for every supported Python and platform.
-lock: $(READY) ## bring requirements/dev.txt up to date (UPGRADE=1: to the newest)
+lock: $(READY) ## bring requirements/*.txt up to date (UPGRADE=1: to the newest)
 	test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv; }
 	build/uv/bin/uv pip compile pyproject.toml --all-extras --group dev \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 		--quiet --output-file requirements/dev.txt
+	build/uv/bin/uv pip compile pyproject.toml --extra all --extra metrics \
+		--group image --constraints requirements/dev.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --quiet \
+		--output-file requirements/image.txt
 
 clean: ## remove what was made, .venv too
 	rm -rf .venv build dist htmlcov .coverage* .hypothesis .import_linter_cache \

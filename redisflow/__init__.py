@@ -16,7 +16,7 @@ Without a URL and without ``REDISFLOW_URL`` the embedded server is used.
 
 from __future__ import annotations
 
-from redisflow.engine import SharedEngine, current, load, run, submit
+from redisflow.engine import SharedEngine, current, follow, load, run, submit
 from redisflow.persistence import RedisBackend
 from redisflow.rwlock import ReaderWriterLock
 from redisflow.storage import Storage
@@ -27,6 +27,7 @@ __all__ = [
     "SharedEngine",
     "Storage",
     "current",
+    "follow",
     "load",
     "run",
     "submit",

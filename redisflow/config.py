@@ -13,9 +13,10 @@
 are percent-decoded; so a ``/``, ``?``, ``#`` or ``@`` in them must be encoded.
 
 Query parameters are settings of ours (``namespace``, ``deadline_s``,
-``allow_eviction``, ``db``, ``username``, ``password``, ``sentinel_username``,
-``sentinel_password``) or else options of redis-py's connections. Those stay
-as they were written: redisflow.client knows their names and types.
+``retention_s``, ``allow_eviction``, ``db``, ``username``, ``password``,
+``sentinel_username``, ``sentinel_password``) or else options of redis-py's
+connections. Those stay as they were written: redisflow.client knows their names and
+types.
 
 With no URL, ``REDISFLOW_URL`` of the environment is used; without that, the
 embedded server. Nothing here does any I/O, and no text made here (errors, repr,
@@ -83,6 +84,8 @@ class Config:
         sentinel_password: of that one.
         namespace: what every key begins with.
         deadline_s: for how long a call is repeated while the server is away.
+        retention_s: for how long flows stay once they have ended, unless their engines
+            say otherwise; None: for good.
         allow_eviction: accept a server that may throw keys away.
         options: redis-py's connection options, as they were given.
 
@@ -102,6 +105,7 @@ class Config:
     sentinel_password: str | None = None
     namespace: str = "redisflow"
     deadline_s: float = DEFAULT_DEADLINE_S
+    retention_s: float | None = None
     allow_eviction: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
@@ -113,6 +117,9 @@ class Config:
             )
         if not (math.isfinite(self.deadline_s) and self.deadline_s > 0):
             raise ConfigError(f"deadline_s {self.deadline_s}: must be more than 0")
+        kept_s = self.retention_s
+        if kept_s is not None and not (math.isfinite(kept_s) and kept_s > 0):
+            raise ConfigError(f"retention_s {kept_s}: must be more than 0")
         if self.db < 0 or (self.db and self.kind == "cluster"):
             wanted = "0 in a cluster" if self.kind == "cluster" else "0 or more"
             raise ConfigError(f"db {self.db}: must be {wanted}")
@@ -164,7 +171,7 @@ class Config:
             query["sentinel_username"] = self.sentinel_username
         if self.sentinel_password is not None:
             query |= {"sentinel_password": "***"}
-        for name in ("namespace", "deadline_s", "allow_eviction"):
+        for name in ("namespace", "deadline_s", "retention_s", "allow_eviction"):
             if getattr(self, name) != _DEFAULTS[name]:
                 query[name] = getattr(self, name)
         for name, value in self.options.items():
@@ -196,6 +203,8 @@ def parse_url(url: str | None = None, **overrides: object) -> Config:
         ConfigError: the URL or a setting cannot be used; names which, and why.
     """
     text = url or os.environ.get(ENVIRONMENT) or "redisflow://"
+    if not all(map(_is_utf8, (text, *overrides, *overrides.values()))):
+        raise ConfigError("the URL, or a setting, is not UTF-8: write it as %XX")
     scheme, separator, rest = text.partition("://")
     kind = _SCHEMES.get(scheme.lower())
     if not separator or kind is None:
@@ -214,7 +223,11 @@ def parse_url(url: str | None = None, **overrides: object) -> Config:
     values = _credentials(credentials)
     values |= _place(kind, scheme, place, slash + path)
     values |= _query_values(query)
-    values |= {name: value for name, value in overrides.items() if value is not None}
+    for name, value in overrides.items():
+        if name in _PLACES:
+            raise ConfigError(f"{name}: not a setting, but part of the URL")
+        if value is not None:
+            values[name] = value
     values |= {"kind": kind, "tls": scheme.lower().startswith("rediss")}
     return _build(values)
 
@@ -355,6 +368,14 @@ def _host(scheme: str, text: str, default_port: int) -> Host:
     return host, int(port)
 
 
+def _is_utf8(value: object) -> bool:
+    try:
+        value.encode() if isinstance(value, str) else None
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _host_text(host: Host) -> str:
     name, port = host
     return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
@@ -390,6 +411,7 @@ def _flag(name: str, value: object) -> bool:
 _READERS = {
     "db": _integer,
     "deadline_s": _number,
+    "retention_s": _number,
     "allow_eviction": _flag,
     "namespace": _text,
     "username": _text,

@@ -68,6 +68,15 @@ def atom_uuid_of(flow_uuid: str, name: str) -> str:
     return str(uuid.uuid5(_ATOM_SPACE, f"{flow_uuid}/{name}"))
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be part of a key: lone surrogates cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class LockKeys:
     """The keys of one lock, all in one slot.

@@ -188,6 +188,7 @@ class _Heartbeat:
             lease.beat()
             if lease.over:
                 self.drop(lease)
+            del lease  # what it renews is not to live on while this thread waits
 
     def _next_due(self) -> Lease | None:
         """Wait for the lease that is due next; None when there are none for a while."""
@@ -197,11 +198,10 @@ class _Heartbeat:
                 now = monotonic()
                 wakes_at = ends_at
                 if self._leases:
-                    lease = min(self._leases, key=lambda kept: kept.due)
-                    if lease.due <= now:
-                        return lease
+                    wakes_at = min(lease.due for lease in self._leases)
+                    if wakes_at <= now:
+                        return min(self._leases, key=lambda lease: lease.due)
                     ends_at = now + _LINGER_S
-                    wakes_at = lease.due
                 elif now >= ends_at:
                     self._thread = None
                     return None

@@ -37,6 +37,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the seed of an earlier run."""
     parser.addoption("--seed", type=int, help="seed of tests that draw lots")
     parser.addoption("--flow", type=int, help="number of the one flow to be run")
+    parser.addoption(
+        "--seconds", type=int, default=60, help="for how long there are storms"
+    )
+    parser.addoption("--storm", type=int, help="number of the one storm to be had")
 
 
 def pytest_configure(config: pytest.Config) -> None:

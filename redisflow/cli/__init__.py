@@ -6,10 +6,13 @@
                    ``progress`` shows how far it is, ``outcome`` what came of it
 `submit`           ``redisflow submit``: leave a flow to workers, and perhaps wait
 `worker`           ``redisflow worker``: serve what was submitted
+`ls`               ``redisflow ls``; ``listing`` reads the index of flows
 `show`             ``redisflow show``; ``flows`` finds and reads the flow,
                    ``waits`` tells what its atoms wait for
 `server`           ``redisflow server``
-`options`          what several commands take; ``terminal`` where they print
+`options`          what several commands take; ``completion`` what shells offer
+`reports`          what commands that read show, once or again and again, as text
+                   or JSON; ``terminal`` where they print, ``clock`` whose times
 `problems`         errors: their line of text and their exit status
 =================  ===============================================================
 

@@ -13,10 +13,48 @@ from typing import Annotated
 
 import typer
 
-from redisflow.cli import control, run, server, show, submit, worker
-from redisflow.cli.options import paragraphs
-from redisflow.cli.problems import Status, line_of, status_of, traceback_of
+from redisflow.cli import (
+    control,
+    doctor,
+    edit,
+    graph,
+    keys,
+    locks,
+    ls,
+    remove,
+    run,
+    server,
+    show,
+    submit,
+    tail,
+    tree,
+    why,
+    worker,
+    workers,
+)
+from redisflow.cli.options import paragraphs, spelled_out
+from redisflow.cli.problems import (
+    Status,
+    line_of,
+    status_of,
+    traceback_of,
+    without_passwords,
+)
 from redisflow.cli.terminal import debugging, say
+
+_EPILOG = """\
+RUN is a run id, the uuid of a flow, or at least four characters that it begins with.
+
+NO_COLOR=1 turns colours off. What is piped has neither colours nor control codes, and
+is never cut to a width. REDISFLOW_DEBUG=1 adds the traceback to an error.
+
+[bold]Exit status[/bold]: 0 success, 1 the flow failed or was reverted, 2 usage or no
+such run, 3 suspended, 4 server not reached or it refused, 5 refused by the state of
+the flow or by a lock, 130 interrupted.
+"""
+
+#: Commands whose names are no names in Python.
+_NAMES = {"set_result_of": "set-result"}
 
 app = typer.Typer(
     name="redisflow",
@@ -29,11 +67,33 @@ for command, epilog in (
     (run.run, run.EPILOG),
     (submit.submit, submit.EPILOG),
     (worker.worker, worker.EPILOG),
+    (ls.ls, ls.EPILOG),
     (show.show, show.EPILOG),
+    (tree.tree, tree.EPILOG),
+    (graph.graph, graph.EPILOG),
+    (why.why, why.EPILOG),
+    (tail.tail, tail.EPILOG),
+    (workers.workers, workers.EPILOG),
+    (keys.keys, keys.EPILOG),
     (control.suspend, control.SUSPEND_EPILOG),
+    (control.resume, control.RESUME_EPILOG),
     (control.cancel, control.CANCEL_EPILOG),
+    (edit.reset, edit.RESET_EPILOG),
+    (edit.set_result_of, edit.SET_RESULT_EPILOG),
+    (remove.rm, remove.RM_EPILOG),
+    (remove.gc, remove.GC_EPILOG),
+    (doctor.doctor, doctor.EPILOG),
 ):
-    app.command(help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(command)
+    name = _NAMES.get(command.__name__)
+    app.command(name, help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(
+        command
+    )
+app.add_typer(
+    locks.app,
+    name="locks",
+    help=paragraphs(locks.locks.__doc__),
+    epilog=paragraphs(locks.EPILOG),
+)
 app.add_typer(server.app, name="server")
 
 
@@ -48,7 +108,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
     raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=paragraphs(_EPILOG))
 def main(
     *,
     version: Annotated[
@@ -67,7 +127,9 @@ def main(
 def invoke(arguments: Sequence[str]) -> int:
     """Run the program; returns its exit status."""
     try:
-        status = app(list(arguments), standalone_mode=False, prog_name="redisflow")
+        status = app(
+            spelled_out(arguments), standalone_mode=False, prog_name="redisflow"
+        )
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # all end here
         if debugging():
             sys.stderr.write(traceback_of(error))
@@ -89,5 +151,5 @@ def _end(error: BaseException) -> int:
     text = message()
     if not text:  # no arguments at all: the help was printed
         return Status.USAGE
-    say(f"{text.rstrip('.')} (see {command} --help)")
+    say(without_passwords(f"{text.rstrip('.')} (see {command} --help)"))
     return Status.USAGE

@@ -1,90 +1,176 @@
-"""``redisflow suspend`` and ``redisflow cancel``: telling all workers of a flow."""
+"""``redisflow suspend``, ``resume`` and ``cancel``: telling all workers of a flow."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Any
 
-import typer
 from taskflow import states
 
-from redisflow.cli.flows import find_flow
-from redisflow.cli.options import RunArgument, Url
-from redisflow.cli.problems import printable
-from redisflow.cli.terminal import say
+from redisflow.cli.acts import Chosen, RunsArgument, act_upon, choose
+from redisflow.cli.listing import WantedRuns
+from redisflow.cli.options import (
+    DryRunOption,
+    LimitOption,
+    NameOption,
+    NewerOption,
+    OlderOption,
+    Output,
+    OutputOption,
+    ReasonOption,
+    StatesOption,
+    Url,
+    YesOption,
+)
 from redisflow.engine.plans import cancel_run
-from redisflow.engine.settling import settle_run
-from redisflow.errors import InvalidState
-from redisflow.persistence import FlowRecord, RedisBackend
-from redisflow.storage import Storage
+from redisflow.operations import Subject, resume_run, suspend_run
+from redisflow.persistence import RedisBackend
 
-SUSPEND_EPILOG = """\
+_STATUS = """\
+[bold]Exit status[/bold]: 0 done, 2 usage or no such run, 4 server, 5 a run refused.
+"""
+SUSPEND_EPILOG = f"""\
 [bold]Examples[/bold]
 
-redisflow suspend nightly
+redisflow suspend nightly --reason "deploying"
 
-redisflow submit pipeline:make_flow --run-id nightly    (resumes it)
-"""
+redisflow suspend --state RUNNING --name 'order-*' --yes
 
-CANCEL_EPILOG = """\
+{_STATUS}"""
+RESUME_EPILOG = f"""\
+[bold]Examples[/bold]
+
+redisflow resume nightly
+
+redisflow resume --state SUSPENDED --dry-run
+
+{_STATUS}"""
+CANCEL_EPILOG = f"""\
 [bold]Examples[/bold]
 
 redisflow cancel nightly --reason "wrong input"
-"""
+
+{_STATUS}"""
 
 
-def suspend(run: RunArgument, *, url: Url = None) -> None:
+def suspend(
+    runs: RunsArgument = None,
+    *,
+    state: StatesOption = None,
+    older: OlderOption = None,
+    newer: NewerOption = None,
+    name: NameOption = None,
+    limit: LimitOption = None,
+    reason: ReasonOption = "",
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    url: Url = None,
+    output: OutputOption = Output.HUMAN,
+) -> int:
     """Stop all workers of a flow after what they are at.
 
     The next run of the flow goes on from there. Where no worker is alive the flow is
-    suspended at once.
+    suspended at once. With filters, you are asked first.
     """
-    with _opened(run, url) as (storage, flow):
-        moved, old = storage.change_flow_state(states.SUSPENDING)
-        if not moved and old != states.SUSPENDING:
-            raise InvalidState(f"run {printable(run)} is {old}: it cannot be suspended")
-        if not storage.mirror.live:
-            settle_run(storage, flow.run)
-        state = storage.get_flow_state()
-        if state == states.SUSPENDING:
-            say(f"{storage.mirror.live} worker(s) will stop after what they are at")
-        else:
-            say(f"run {printable(run)} is {state}")
+    wanted = WantedRuns(frozenset(state or ()), older, newer, name, limit)
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+
+        def act(chosen: Chosen) -> tuple[str, Mapping[str, Any]]:
+            subject = Subject(backend, chosen.flow_uuid)
+            found = suspend_run(subject, reason=reason)
+            text = f"is {found}"
+            if found == states.SUSPENDING:
+                text = f"{subject.live} worker(s) will stop after what they are at"
+            return text, {"state": found, "workers": subject.live}
+
+        return act_upon(
+            choose(backend, runs, wanted),
+            act,
+            verb="suspend",
+            asks=not runs,
+            yes=yes,
+            dry_run=dry_run,
+            output=output,
+        )
+
+
+def resume(
+    runs: RunsArgument = None,
+    *,
+    state: StatesOption = None,
+    older: OlderOption = None,
+    newer: NewerOption = None,
+    name: NameOption = None,
+    limit: LimitOption = None,
+    reason: ReasonOption = "",
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    url: Url = None,
+    output: OutputOption = Output.HUMAN,
+) -> int:
+    """Let a suspended run go on, by the workers that it was submitted to.
+
+    A run that was not submitted goes on when it is run again with the same run id.
+    """
+    wanted = WantedRuns(frozenset(state or ()), older, newer, name, limit)
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+
+        def act(chosen: Chosen) -> tuple[str, Mapping[str, Any]]:
+            servers = resume_run(Subject(backend, chosen.flow_uuid), reason=reason)
+            text = f"left to {servers} worker(s)"
+            if not servers:
+                text = "left to workers, of whom none is there now"
+            return text, {"workers": servers}
+
+        return act_upon(
+            choose(backend, runs, wanted),
+            act,
+            verb="resume",
+            asks=not runs,
+            yes=yes,
+            dry_run=dry_run,
+            output=output,
+        )
 
 
 def cancel(
-    run: RunArgument,
+    runs: RunsArgument = None,
     *,
-    reason: Annotated[
-        str,
-        typer.Option(metavar="TEXT", help="Why; every worker raises it."),
-    ] = "",
+    state: StatesOption = None,
+    older: OlderOption = None,
+    newer: NewerOption = None,
+    name: NameOption = None,
+    limit: LimitOption = None,
+    reason: ReasonOption = "",
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
     url: Url = None,
-) -> None:
+    output: OutputOption = Output.HUMAN,
+) -> int:
     """Have everything reverted that a flow has done.
 
     What is being executed comes to its end first, and nothing else begins. It stands in
-    the journal, with who asked.
+    the journal, with who asked and why; every worker raises the reason.
     """
-    with _opened(run, url) as (storage, flow):
-        cancel_run(storage, flow.run, reason=reason)
-        storage.get_flow_state()
-        live = storage.mirror.live
-        if live:
-            say(f"{live} worker(s) revert run {printable(run)}")
-        else:
-            say(f"no worker is alive: whoever runs {printable(run)} next reverts it")
-
-
-@contextlib.contextmanager
-def _opened(run: str, url: str | None) -> Iterator[tuple[Storage, FlowRecord]]:
-    """Open the flow that a person means."""
+    wanted = WantedRuns(frozenset(state or ()), older, newer, name, limit)
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
-        uuid = find_flow(backend, run)
-        detail = backend.get_connection().get_flow_details(uuid, lazy=True)
-        storage = Storage(detail, backend)
-        storage.get_flow_state()
-        flow = storage.mirror.flow
-        assert flow is not None  # noqa: S101  # it was read just before
-        yield storage, flow
+
+        def act(chosen: Chosen) -> tuple[str, Mapping[str, Any]]:
+            subject = Subject(backend, chosen.flow_uuid)
+            cancel_run(subject.storage, subject.look().run, reason=reason)
+            subject.look()
+            text = f"{subject.live} worker(s) revert it"
+            if not subject.live:
+                text = "no worker is alive: whoever runs it next reverts it"
+            return text, {"workers": subject.live}
+
+        return act_upon(
+            choose(backend, runs, wanted),
+            act,
+            verb="cancel",
+            asks=not runs,
+            yes=yes,
+            dry_run=dry_run,
+            output=output,
+        )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import INJECTOR
+from redisflow.cli.clock import ServerClock
 from redisflow.cli.problems import UsageProblem
 from redisflow.client import Client
 from redisflow.keys import FlowKeys, flow_uuid_of
@@ -25,21 +25,8 @@ from redisflow.persistence.records import (
 #: Shorter beginnings of a uuid are taken for a typing error.
 SHORTEST_PREFIX = 4
 
-_PAGE = 10_000
+_PAGE = 1000
 _NAMED = 5
-
-
-class ServerClock:
-    """The server's clock, asked once; all times in Redis are its milliseconds."""
-
-    def __init__(self, client: Client) -> None:
-        seconds, microseconds = client.execute("TIME")
-        self._asked_at = monotonic()
-        self._then_ms = int(seconds) * 1000 + int(microseconds) / 1000
-
-    def now_ms(self) -> float:
-        """Tell what time it is on the server."""
-        return self._then_ms + (monotonic() - self._asked_at) * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +57,7 @@ def find_flow(backend: RedisBackend, text: str) -> str:
         UsageProblem: there is none, or there are several.
     """
     client, keys = backend.client, backend.keys
-    for uuid in (flow_uuid_of(text, keys.namespace), text.lower()):
+    for uuid in (flow_uuid_of(text, keys.namespace), text, text.lower()):
         if client.execute("EXISTS", keys.of_flow(uuid).flow):
             return uuid
     found: list[str] = []

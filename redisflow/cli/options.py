@@ -1,4 +1,8 @@
-"""Options that several commands take, and how their values are read."""
+"""Options that several commands take, and how their values are read.
+
+Two things are put in before typer sees a command, see `spelled_out`: the value of
+``--watch``, which stands after ``=`` or not at all, and the word ``show`` of ``locks``.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from redisflow.cli.completion import complete_run
 from redisflow.cli.problems import UsageProblem
 from redisflow.codec import Codec
 from redisflow.errors import ValueRefused
+from redisflow.persistence.names import FLOW_STATES
 
 
 class Output(StrEnum):
@@ -20,6 +26,62 @@ class Output(StrEnum):
 
     HUMAN = "human"
     JSON = "json"
+    JSONL = "jsonl"
+
+
+#: Seconds between two readings, where ``--watch`` does not say how many.
+WATCH_S = 2.0
+
+_OF_LOCKS = ("show", "break")
+_UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_AGE = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
+
+
+def age_of(text: str) -> float:
+    """Read an age, in seconds.
+
+    >>> [age_of(text) for text in ("45s", "30m", "2h", "7d", "1d12h")]
+    [45.0, 1800.0, 7200.0, 604800.0, 129600.0]
+
+    Raises:
+        BadParameter: it is none.
+    """
+    if not _AGE.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is no age: write 45s, 30m, 2h, 7d or 1d12h")
+    parts = re.findall(r"([\d.]+)([dhms])", text)
+    return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def state_of_flow(text: str) -> str:
+    """Read a state of flows, in letters of any case.
+
+    Raises:
+        BadParameter: TaskFlow has no such state.
+    """
+    if text.upper() not in FLOW_STATES:
+        known = ", ".join(FLOW_STATES)
+        raise typer.BadParameter(f"{text!r} is not a state of flows: {known}")
+    return text.upper()
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """Put in what may be left out of a command.
+
+    >>> spelled_out(["show", "nightly", "--watch"])
+    ['show', 'nightly', '--watch=2.0']
+    >>> spelled_out(["locks", "nightly"])
+    ['locks', 'show', 'nightly']
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words = [
+        f"--watch={WATCH_S}" if text == "--watch" and place < end else text
+        for place, text in enumerate(arguments)
+    ]
+    if words[:1] == ["locks"] and not (
+        words[1:2] == [] or words[1] in _OF_LOCKS or words[1].startswith("-")
+    ):
+        words.insert(1, "show")
+    return words
 
 
 Url = Annotated[
@@ -33,6 +95,16 @@ Url = Annotated[
         rich_help_panel="Server",
     ),
 ]
+MaskOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mask",
+        metavar="NAME",
+        help="Show *** for values of this name, a pattern with * and ?, besides those"
+        " whose names say password, secret, token, key and the like. Repeatable.",
+        show_default=False,
+    ),
+]
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -40,14 +112,154 @@ RunArgument = Annotated[
         help="A run id, the uuid of a flow, or at least four characters that it begins"
         " with.",
         show_default=False,
+        autocompletion=complete_run,
     ),
 ]
 OutputOption = Annotated[
     Output,
     typer.Option(
-        "--output", "-o", help="Tables and text, or one JSON document on stdout."
+        "--output",
+        "-o",
+        help="On stdout: text for people, one JSON document, or one JSON record a"
+        " line.",
     ),
 ]
+WatchOption = Annotated[
+    float | None,
+    typer.Option(
+        "--watch",
+        metavar="[=SECONDS]",
+        min=0.1,
+        help="Show it again and again, every 2 seconds or as often as you say, until"
+        " Ctrl-C.",
+        show_default=False,
+    ),
+]
+
+# Which runs.
+
+StatesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        parser=state_of_flow,
+        autocompletion=lambda: [*FLOW_STATES],
+        help="Only runs in this state. Repeatable.",
+        show_default=False,
+        rich_help_panel="Which runs",
+    ),
+]
+OlderOption = Annotated[
+    float | None,
+    typer.Option(
+        "--older",
+        metavar="AGE",
+        parser=age_of,
+        help="Only runs created longer ago than this: 45s, 30m, 2h, 7d.",
+        show_default=False,
+        rich_help_panel="Which runs",
+    ),
+]
+NewerOption = Annotated[
+    float | None,
+    typer.Option(
+        "--newer",
+        metavar="AGE",
+        parser=age_of,
+        help="Only runs created since: 45s, 30m, 2h, 7d.",
+        show_default=False,
+        rich_help_panel="Which runs",
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="GLOB",
+        help="Only runs whose run id or flow's name matches, like 'order-*'.",
+        show_default=False,
+        rich_help_panel="Which runs",
+    ),
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        help="At most so many runs.",
+        rich_help_panel="Which runs",
+    ),
+]
+
+# Changes.
+
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do it without asking for a yes.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")
+]
+ReasonOption = Annotated[
+    str,
+    typer.Option(
+        "--reason",
+        metavar="TEXT",
+        help="Why; it stands beside what is done.",
+        show_default=False,
+    ),
+]
+
+# Flows that are started.
+
+ArgOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--arg",
+        metavar="NAME=VALUE",
+        help="Keyword argument of the factory, JSON or else text. Repeatable.",
+        show_default=False,
+        rich_help_panel="Flow",
+    ),
+]
+StoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store",
+        metavar="NAME=VALUE",
+        help="Value for the flow's atoms, JSON or else text. Repeatable.",
+        show_default=False,
+        rich_help_panel="Flow",
+    ),
+]
+RunIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-id",
+        metavar="ID",
+        help="Names the run. Whoever uses the same id shares, resumes or looks at it;"
+        " made up at random if not given.",
+        show_default=False,
+        rich_help_panel="Flow",
+    ),
+]
+
+RetentionOption = Annotated[
+    float | None,
+    typer.Option(
+        "--retention",
+        metavar="AGE",
+        parser=age_of,
+        help="For how long the run stays once it has ended: 45s, 30m, 2h, 7d. Without"
+        " it: for good, or as the URL's retention_s says.",
+        show_default=False,
+        rich_help_panel="Flow",
+    ),
+]
+
+#: What commands that only read say of how they end.
+READING_STATUS = "[bold]Exit status[/bold]: 0 shown, 2 usage or no such run, 4 server."
 
 
 def paragraphs(text: str | None) -> str:
@@ -69,10 +281,12 @@ def read_pairs(option: str, texts: Sequence[str]) -> dict[str, Any]:
             cannot be stored.
     """
     pairs: dict[str, Any] = {}
-    for text in texts:
+    for number, text in enumerate(texts, 1):
         name, separator, value = text.partition("=")
         if not separator or not name:
-            raise UsageProblem(f"{option} {text!r}: write it as NAME=VALUE")
+            # The text may be the value alone, and that a secret.
+            which = f" number {number}" if len(texts) > 1 else ""
+            raise UsageProblem(f"{option}{which} has no name: write it as NAME=VALUE")
         if name in pairs:
             raise UsageProblem(f"{option} {name!r} is given twice")
         pairs[name] = _value(f"{option} {name!r}", value)

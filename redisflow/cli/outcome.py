@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.highlighter import ReprHighlighter
@@ -16,8 +16,9 @@ from taskflow.types.failure import Failure
 from redisflow.cli.options import Output
 from redisflow.cli.problems import Status, one_line, printable
 from redisflow.cli.progress import atoms_of, counts_of, counts_text
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import console_on, duration, say, whole_output
-from redisflow.codec import Codec, dumps_plain, loads_plain
+from redisflow.codec import Codec, Mask, loads_plain
 from redisflow.errors import ValueRefused
 from redisflow.storage import Storage
 
@@ -98,12 +99,15 @@ def outcome_of(
     )
 
 
-def print_outcome(outcome: Outcome, output: Output) -> None:
+def print_outcome(outcome: Outcome, output: Output, mask: Mask) -> None:
     """Print the results, or all of it as JSON, and on standard error how it went."""
+    outcome = replace(
+        outcome, results=mask.named(outcome.results), store=mask.named(outcome.store)
+    )
     tell(outcome)
     with whole_output() as stream:
-        if output is Output.JSON:
-            stream.write(json_of(outcome) + "\n")
+        if output is not Output.HUMAN:
+            stream.write(json_of(outcome, output))
         elif outcome.state == states.SUCCESS:
             _print_results(outcome.results)
 
@@ -141,15 +145,15 @@ def failure_line(failure: Mapping[str, Any]) -> str:
     """Tell of a failure in a line."""
     atom, method = failure.get("atom"), failure.get("method")
     of = f"{atom}: " if atom else ""
-    kind = failure["type"].rpartition(".")[2]
-    where = f" ({failure['where']})" if failure["where"] else ""
+    kind = printable(failure["type"].rpartition(".")[2])
+    where = f" ({printable(failure['where'])})" if failure["where"] else ""
     message = one_line(str(failure["message"]))
     if len(message) > _CHARACTERS:
         message = f"{message[:_CHARACTERS]}…"
     return f"{of}{'revert: ' if method == 'revert' else ''}{kind}: {message}{where}"
 
 
-def json_of(outcome: Outcome) -> str:
+def json_of(outcome: Outcome, output: Output) -> str:
     """Write an outcome as JSON."""
     document = {
         "run_id": outcome.run_id,
@@ -164,7 +168,7 @@ def json_of(outcome: Outcome) -> str:
         "dead_workers": list(outcome.dead_workers),
         "elapsed_s": round(outcome.elapsed_s, 3),
     }
-    return dumps_plain(document, indent=True).decode()
+    return json_text(document, output)
 
 
 def json_value(value: Any) -> Any:

@@ -59,7 +59,8 @@ _STATUSES: tuple[tuple[type[BaseException], Status], ...] = (
 )
 #: What TaskFlow's message says of whose requirements are missing.
 _WHO = re.compile(r"""'(\w+)' method on '"?(.+?)(?:==[^']*)?' requires""")
-_CREDENTIALS = re.compile(r"(\w://[^/@\s:]*):[^@\s]*@")
+_CREDENTIALS = re.compile(r"(\w://[^/@\s:]*):\S*@")
+_PARAMETERS = re.compile(r"([?&]\w*passw\w*=)[^&\s'\"]*", re.IGNORECASE)
 
 
 def status_of(error: BaseException) -> Status:
@@ -127,8 +128,10 @@ def without_passwords(text: str) -> str:
 
     >>> without_passwords("redis://me:secret@db1")
     'redis://me:***@db1'
+    >>> without_passwords("redis://db1?password=secret&db=1")
+    'redis://db1?password=***&db=1'
     """
-    return _CREDENTIALS.sub(r"\1:***@", text)
+    return _PARAMETERS.sub(r"\1***", _CREDENTIALS.sub(r"\1:***@", text))
 
 
 def _missing(error: exceptions.MissingDependencies) -> str:

@@ -29,7 +29,8 @@ from rich.table import Table
 from rich.text import Text
 
 from redisflow.arguments import INJECTOR
-from redisflow.cli.flows import ServerClock, progress_of, seconds_taken
+from redisflow.cli.clock import ServerClock
+from redisflow.cli.flows import progress_of, seconds_taken
 from redisflow.cli.problems import printable
 from redisflow.cli.terminal import console_on, duration, is_terminal, worker_text
 from redisflow.engine.loading import META_RUN_ID

@@ -12,13 +12,24 @@ from typing import Annotated, Any
 
 import typer
 
-from redisflow.cli.flows import ServerClock
+from redisflow.cli.clock import ServerClock
 from redisflow.cli.interrupts import Interrupts, Killed
-from redisflow.cli.options import Output, OutputOption, Url, read_pairs
+from redisflow.cli.options import (
+    ArgOption,
+    MaskOption,
+    Output,
+    OutputOption,
+    RetentionOption,
+    RunIdOption,
+    StoreOption,
+    Url,
+    read_pairs,
+)
 from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import FactoryFailed, Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.terminal import say
+from redisflow.codec import Mask
 from redisflow.engine.factories import Factory, FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id
 from redisflow.engine.processes import LocalRun
@@ -43,8 +54,6 @@ with the same --run-id resumes it. A second Ctrl-C kills the workers.
 
 _FACTORY = "The function that makes the flow: module:name, file.py:name, or either \
 without the name, which then is 'factory'."
-_RUN_ID = "Names the run. Whoever uses the same id shares, resumes or looks at it; \
-made up at random if not given."
 
 
 class _Call(FactoryCall):
@@ -77,6 +86,7 @@ class _Order:
         rerun: start a run that has ended once more.
         options: of the workers' engines.
         output: what is printed on standard output.
+        mask: hides secret values there.
     """
 
     call: FactoryCall
@@ -88,6 +98,7 @@ class _Order:
     rerun: bool
     options: Mapping[str, Any]
     output: Output
+    mask: Mask
 
 
 def run(
@@ -127,30 +138,9 @@ def run(
             rich_help_panel="Workers",
         ),
     ] = 3,
-    arg: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Keyword argument of the factory, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    store: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Value for the flow's atoms, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help=_RUN_ID, show_default=False, rich_help_panel="Flow"
-        ),
-    ] = None,
+    arg: ArgOption = None,
+    store: StoreOption = None,
+    run_id: RunIdOption = None,
     rerun: Annotated[
         bool,
         typer.Option(
@@ -159,8 +149,10 @@ def run(
             rich_help_panel="Flow",
         ),
     ] = False,
+    retention: RetentionOption = None,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
+    mask: MaskOption = None,
 ) -> None:
     """Run a flow with several worker processes, and show how it goes.
 
@@ -168,6 +160,8 @@ def run(
     any worker may die without harm.
     """
     options: dict[str, Any] = {"lease_s": lease_s, "max_attempts": max_attempts}
+    if retention is not None:
+        options |= {"retention_s": retention}
     if threads is not None:
         options |= {"executor": "threads", "max_workers": threads}
     order = _Order(
@@ -180,6 +174,7 @@ def run(
         rerun=rerun,
         options=options,
         output=output,
+        mask=Mask(mask or ()),
     )
     raise typer.Exit(_carry_out(order))
 
@@ -216,7 +211,7 @@ def _carry_out(order: _Order) -> Status:
             elapsed_s=monotonic() - began,
             dead_workers=local.dead,
         )
-    print_outcome(outcome, order.output)
+    print_outcome(outcome, order.output, order.mask)
     if outcome.status is Status.SUSPENDED:
         say(_how_to_resume(order))
     return outcome.status

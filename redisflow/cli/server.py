@@ -11,8 +11,8 @@ import typer
 from redisflow import embedded
 from redisflow.cli.options import Output, OutputOption, paragraphs
 from redisflow.cli.problems import Status
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import say, whole_output
-from redisflow.codec import dumps_plain
 
 EPILOG = """\
 [bold]Examples[/bold]
@@ -68,8 +68,8 @@ def status(
     with whole_output() as stream:
         if socket:
             stream.write(f"{found.socket_path}\n")
-        elif output is Output.JSON:
-            stream.write(dumps_plain(fields, indent=True).decode() + "\n")
+        elif output is not Output.HUMAN:
+            stream.write(json_text(fields, output))
         else:
             for name, value in fields.items():
                 stream.write(f"{name.replace('_', ' '):12} {value}\n")

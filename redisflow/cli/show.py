@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
-import sys
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from taskflow.types.failure import Failure
 
+from redisflow.cli.clock import iso_time
 from redisflow.cli.flows import (
     FlowView,
     find_flow,
@@ -21,31 +21,36 @@ from redisflow.cli.flows import (
     read_view,
     seconds_taken,
 )
-from redisflow.cli.options import Output, OutputOption, RunArgument, Url
+from redisflow.cli.options import (
+    READING_STATUS,
+    Output,
+    OutputOption,
+    RunArgument,
+    Url,
+    WatchOption,
+)
 from redisflow.cli.outcome import describe_failure, failure_line
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import counts_text, state_of, state_text
-from redisflow.cli.terminal import (
-    console_on,
-    duration,
-    say,
-    whole_output,
-    worker_text,
-)
+from redisflow.cli.reports import Report, show_report, table_of
+from redisflow.cli.terminal import duration, worker_text
+from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.waits import waiting_for
-from redisflow.codec import dumps_plain
 from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence import RedisBackend
 from redisflow.persistence.records import AtomRecord
 
-EPILOG = """\
+EPILOG = f"""\
 [bold]Examples[/bold]
 
 redisflow show nightly
 
 redisflow show 4f2a --all
 
-redisflow show nightly -o json | jq '.atoms[] | select(.state == "FAILURE")'
+redisflow show nightly --watch
+
+redisflow show nightly -o jsonl | jq 'select(.state == "FAILURE")'
+
+{READING_STATUS}
 """
 
 #: Rows of the table, unless all are wanted; those that matter most.
@@ -62,6 +67,7 @@ def show(
     every: Annotated[
         bool, typer.Option("--all", "-a", help=f"All atoms, not {_ROWS} at most.")
     ] = False,
+    watch: WatchOption = None,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -69,17 +75,18 @@ def show(
 
     Only reads; ages and times are by the server's clock.
     """
-    backend = RedisBackend.from_url(url)
-    try:
-        view = read_view(backend, find_flow(backend, run))
-    finally:
-        backend.close()
-    with whole_output() as stream:
-        if output is Output.JSON:
-            text = dumps_plain(_document(view), indent=True).decode()
-            stream.write(f"{text}\n")
-        else:
-            _print(view, console_on(sys.stdout), every=every)
+    with contextlib.closing(backend_to_look(url)) as backend:
+        uuid = find_flow(backend, run)
+
+        def read() -> Report:
+            view = read_view(backend, uuid)
+            return Report(
+                human=lambda console: _print(view, console, every=every),
+                document=lambda: _document(view),
+                records=lambda: _records(view),
+            )
+
+        show_report(read, output, watch)
 
 
 # For a person
@@ -101,7 +108,8 @@ def _print(view: FlowView, console: Console, *, every: bool) -> None:
         for line in failures:
             console.print(Text(line, "red"), soft_wrap=True)
     if len(atoms) < len(view.atoms):
-        say(f"{len(view.atoms) - len(atoms):,} more atoms: --all, or -o json")
+        more = f"{len(view.atoms) - len(atoms):,} more atoms: --all, or -o json"
+        console.print(Text(more, "dim"), soft_wrap=True)
 
 
 def _print_header(view: FlowView, console: Console) -> None:
@@ -155,31 +163,19 @@ def _chosen(atoms: Sequence[AtomRecord], *, every: bool) -> list[AtomRecord]:
 
 def _table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> Table:
     waits = waiting_for(view.graph, view.atoms, limit=_WAITS_SHOWN + 1)
-    rows = [_row(view, atom, waits.get(atom.name, ())) for atom in atoms]
-    # What says nothing gives way where there is little room.
-    narrow = console.width < _WIDE
-    plain = {"TYPE": "task", "INTENTION": "EXECUTE", "ROUND": "1", "ATTEMPT": "0"}
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    names = []
-    for name in rows[0]:
-        values = {str(row[name]) for row in rows}
-        if values <= {"", "-"} and name in ("OWNER", "WAITS FOR"):
-            continue
-        if narrow and name in plain and values <= {plain[name], "0", "-"}:
-            continue
-        names.append(name)
-        numeric = name in ("ROUND", "ATTEMPT", "PROGRESS", "TIME")
-        table.add_column(
-            name,
-            justify="right" if numeric else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=len(name) if numeric else min(8, len(name)),
-            ratio=None,
-        )
-    for row in rows:
-        table.add_row(*(row[name] for name in names))
-    return table
+    dull: dict[str, Sequence[str]] = {"OWNER": ("-",), "WAITS FOR": ("",)}
+    if console.width < _WIDE:  # what says nothing gives way where there is little room
+        dull |= {
+            "TYPE": ("task",),
+            "INTENTION": ("EXECUTE",),
+            "ROUND": ("0", "1"),
+            "ATTEMPT": ("0",),
+        }
+    return table_of(
+        [_row(view, atom, waits.get(atom.name, ())) for atom in atoms],
+        numeric=("ROUND", "ATTEMPT", "PROGRESS", "TIME"),
+        dull=dull,
+    )
 
 
 def _row(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
@@ -217,7 +213,6 @@ def _failure_lines(atom: str, failures: Mapping[str, Failure]) -> list[str]:
 
 def _document(view: FlowView) -> dict[str, Any]:
     fields = view.record.fields
-    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_IN_JSON)
     return {
         "run_id": view.record.meta.get(META_RUN_ID),
         "flow_uuid": fields["uuid"],
@@ -227,16 +222,22 @@ def _document(view: FlowView) -> dict[str, Any]:
         "cancelled": fields.get("cancelled"),
         "rev": int(fields["rev"]),
         "epoch": int(fields["epoch"]),
-        "created_at": _time(fields["created_at"]),
-        "updated_at": _time(fields["updated_at"]),
-        "server_time": _time(view.now_ms),
+        "created_at": iso_time(fields["created_at"]),
+        "updated_at": iso_time(fields["updated_at"]),
+        "server_time": iso_time(view.now_ms),
         "workers": [
             {"id": worker, "lease_left_s": round(left, 3)}
             for worker, left in view.workers.items()
         ],
         "counts": dict(Counter(state_of(atom) for atom in view.atoms)),
-        "atoms": [_atom(view, atom, waits.get(atom.name, [])) for atom in view.atoms],
+        "atoms": list(_records(view)),
     }
+
+
+def _records(view: FlowView) -> Iterator[dict[str, Any]]:
+    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_IN_JSON)
+    for atom in view.atoms:
+        yield _atom(view, atom, waits.get(atom.name, []))
 
 
 def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
@@ -251,16 +252,9 @@ def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, A
         "round": atom.round,
         "attempt": atom.attempt,
         "progress": progress_of(atom),
-        "started_at": _time(atom.started_at),
-        "finished_at": _time(atom.finished_at),
+        "started_at": iso_time(atom.started_at),
+        "finished_at": iso_time(atom.finished_at),
         "time_s": seconds_taken(atom, view.now_ms),
         "waits_for": list(waits),
         **{field: describe_failure(failure) for field, failure in failures.items()},
     }
-
-
-def _time(milliseconds: Any) -> str | None:
-    if not (value := float(milliseconds)):
-        return None
-    utc = datetime.datetime.fromtimestamp(value / 1000, datetime.UTC)
-    return utc.isoformat(timespec="milliseconds")

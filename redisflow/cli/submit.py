@@ -9,13 +9,24 @@ from typing import Annotated, Any
 import typer
 from taskflow import states
 
-from redisflow.cli.flows import ServerClock
-from redisflow.cli.options import Output, OutputOption, Url, read_pairs
+from redisflow.cli.clock import ServerClock
+from redisflow.cli.options import (
+    ArgOption,
+    MaskOption,
+    Output,
+    OutputOption,
+    RetentionOption,
+    RunIdOption,
+    StoreOption,
+    Url,
+    read_pairs,
+)
 from redisflow.cli.outcome import outcome_of, print_outcome
 from redisflow.cli.problems import Status
 from redisflow.cli.progress import Progress, make_progress
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import say, whole_output
-from redisflow.codec import dumps_plain
+from redisflow.codec import Mask
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.submitting import Submitted, place
 from redisflow.errors import FlowLost
@@ -31,8 +42,8 @@ redisflow submit shop.flows:make_order --store order=18 --wait -o json
 
 redisflow submit shop.flows:nightly --run-id nightly --rerun
 
-The run id is printed on stdout; with --wait the results follow. Ctrl-C while it waits
-ends the waiting, not the flow.
+The run id is printed on stdout; submitting the same twice is as good as once. With
+--wait the results follow. Ctrl-C while it waits ends the waiting, not the flow.
 
 [bold]Exit status[/bold]: 0 submitted, or success; with --wait also 1 failed or reverted
 and 3 suspended; 2 usage, 4 server, 5 refused: submitted before as something else.
@@ -50,34 +61,9 @@ def submit(
         str, typer.Argument(metavar="FACTORY", help=_FACTORY, show_default=False)
     ],
     *,
-    arg: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Keyword argument of the factory, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    store: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="Value for the flow's atoms, JSON or else text. Repeatable.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID",
-            help="Names the run; submitting it twice is as good as once. Made up at"
-            " random if not given.",
-            show_default=False,
-            rich_help_panel="Flow",
-        ),
-    ] = None,
+    arg: ArgOption = None,
+    store: StoreOption = None,
+    run_id: RunIdOption = None,
     rerun: Annotated[
         bool,
         typer.Option(
@@ -96,19 +82,22 @@ def submit(
             rich_help_panel="Flow",
         ),
     ] = None,
+    retention: RetentionOption = None,
     wait: Annotated[
         bool,
         typer.Option("--wait", help="Follow the run to its end, as 'run' does."),
     ] = False,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
+    mask: MaskOption = None,
 ) -> None:
     """Leave a flow to the workers that serve submitted flows.
 
     Nothing is imported here. A run that was suspended is resumed.
     """
     call = FactoryCall.of(factory, (), read_pairs("--arg", arg or ()))
-    options = {} if max_attempts is None else {"max_attempts": max_attempts}
+    given = {"max_attempts": max_attempts, "retention_s": retention}
+    options = {name: value for name, value in given.items() if value is not None}
     values = read_pairs("--store", store or ())
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         placed = place(
@@ -123,11 +112,11 @@ def submit(
         elif not placed.servers:
             say("no worker serves yet: 'redisflow worker --allow …' will take it up")
         if wait:
-            raise typer.Exit(_follow(backend, placed, output))
+            raise typer.Exit(_follow(backend, placed, output, Mask(mask or ())))
 
 
 def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
-    if output is Output.JSON and wait:
+    if output is not Output.HUMAN and wait:
         return  # the one document comes at the end
     document: dict[str, Any] = {
         "run_id": placed.run_id,
@@ -136,13 +125,15 @@ def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
         "ended": placed.ended,
     }
     with whole_output() as stream:
-        if output is Output.JSON:
-            stream.write(dumps_plain(document, indent=True).decode() + "\n")
+        if output is not Output.HUMAN:
+            stream.write(json_text(document, output))
         else:
             stream.write(f"{placed.run_id}\n")
 
 
-def _follow(backend: RedisBackend, placed: Submitted, output: Output) -> Status:
+def _follow(
+    backend: RedisBackend, placed: Submitted, output: Output, mask: Mask
+) -> Status:
     """Wait for the end of a run; returns the status for it."""
     began = monotonic()
     connection = backend.get_connection()
@@ -158,7 +149,7 @@ def _follow(backend: RedisBackend, placed: Submitted, output: Output) -> Status:
     outcome = outcome_of(
         storage, state, run_id=placed.run_id, elapsed_s=monotonic() - began
     )
-    print_outcome(outcome, output)
+    print_outcome(outcome, output, mask)
     if outcome.state == states.SUSPENDED:
         say("submitting it again resumes it")
     return outcome.status

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
+import typer
 from rich.console import Console
 
-from redisflow.cli.problems import one_line
+from redisflow.cli.problems import UsageProblem, one_line
 
 _DEBUG = "REDISFLOW_DEBUG"
 
@@ -55,6 +56,20 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask for a yes, unless it was given with ``--yes``.
+
+    Raises:
+        UsageProblem: there is nobody to ask.
+        Abort: the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageProblem("nobody is there to be asked: --yes does it without")
+    typer.confirm(one_line(question), abort=True, err=True)
+
+
 @contextlib.contextmanager
 def whole_output() -> Iterator[TextIO]:
     """Give standard output to write to; whoever reads it may have gone."""
@@ -62,10 +77,17 @@ def whole_output() -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes once more at its end, and would complain.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        discard_output()
+
+
+def discard_output() -> None:
+    """Let standard output lead nowhere: whoever read it has gone.
+
+    The interpreter flushes once more at its end, and would complain.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def duration(seconds: float) -> str:

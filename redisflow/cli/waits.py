@@ -1,24 +1,30 @@
-"""What atoms wait for: the nearest ones before them that hold them back.
+"""What atoms wait for: the nearest ones that hold them back.
 
 Every link of the graph leads from a lower to a higher number, so one pass in that
 order answers for all nodes. A gate (the beginning or the end of a flow) waits for what
-is before it; an atom is waited for unless it passes, as the scripts have it.
+is before it; an atom is waited for unless it passes, as the scripts have it. What is to
+be reverted waits the other way round, for all after it to be clear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from redisflow.cli.nodes import GATES, Node, parse_nodes
 from redisflow.persistence.records import AtomRecord
 
 _PASSING_STATES = ("SUCCESS", "IGNORE")
 _PASSING_INTENTIONS = ("EXECUTE", "IGNORE")
-_GATES = ("f", "e")
+_CLEAR_STATES = ("REVERTED", "IGNORE")
+_UNDOING = ("REVERT", "RETRY")
+_DONE_OR_FAILED = ("SUCCESS", "FAILURE")
+
+Waits = dict[str, list[str]]
 
 
 def waiting_for(
     graph: Mapping[bytes, bytes], atoms: Sequence[AtomRecord], *, limit: int
-) -> dict[str, list[str]]:
+) -> Waits:
     """Tell what each pending atom waits for.
 
     Args:
@@ -30,52 +36,81 @@ def waiting_for(
     Returns:
         Atom's name -> names of what it waits for; none for those that wait for nothing.
     """
-    by_uuid = {atom.uuid: atom for atom in atoms}
-    nodes = {
-        int(number): node.decode().split("|")
-        for number, node in graph.items()
-        if number.isdigit()
+    return waits_in(parse_nodes(graph), atoms, limit=limit)
+
+
+def waits_in(
+    nodes: Mapping[int, Node], atoms: Sequence[AtomRecord], *, limit: int
+) -> Waits:
+    """Tell what each pending atom waits for, as `waiting_for` does."""
+    held_back = _held_back(
+        nodes, sorted(nodes), atoms, lambda node: node.before, _passes, limit=limit
+    )
+    return {
+        name: waits
+        for atom, name, waits in held_back
+        if atom.detail.state == "PENDING" and waits
     }
+
+
+def reverts_in(
+    nodes: Mapping[int, Node], atoms: Sequence[AtomRecord], *, limit: int
+) -> Waits:
+    """Tell what each atom that is to be undone waits for."""
+    held_back = _held_back(
+        nodes,
+        sorted(nodes, reverse=True),
+        atoms,
+        lambda node: node.after,
+        _is_clear,
+        limit=limit,
+    )
+    return {
+        name: waits
+        for atom, name, waits in held_back
+        if atom.detail.state in _DONE_OR_FAILED
+        and atom.detail.intention in _UNDOING
+        and waits
+    }
+
+
+def _held_back(
+    nodes: Mapping[int, Node],
+    order: Iterable[int],
+    atoms: Sequence[AtomRecord],
+    links: Callable[[Node], Sequence[int]],
+    lets_go: Callable[[AtomRecord], bool],
+    *,
+    limit: int,
+) -> list[tuple[AtomRecord, str, list[str]]]:
+    """Collect what holds each atom back, nodes in an order that its causes lead."""
+    by_uuid = {atom.uuid: atom for atom in atoms}
     waits: dict[int, list[str]] = {}
-    found: dict[str, list[str]] = {}
-    for number in sorted(nodes):
-        _kind, _priority, uuid, _after, before = nodes[number]
+    found: list[tuple[AtomRecord, str, list[str]]] = []
+    for number in order:
         names: dict[str, None] = {}
-        for link in _links(graph, number, before):
+        for link in links(nodes[number]):
             if len(names) >= limit:
                 break
-            names |= dict.fromkeys(_held_back_by(link, nodes, by_uuid, waits))
+            other = by_uuid.get(nodes[link].atom)
+            if nodes[link].kind in GATES:
+                names |= dict.fromkeys(waits[link])
+            elif other is not None and not lets_go(other):
+                names[other.name] = None
         waits[number] = list(names)[:limit]
-        atom = by_uuid.get(uuid)
-        if atom is not None and atom.detail.state == "PENDING" and names:
-            found[atom.name] = waits[number]
+        atom = by_uuid.get(nodes[number].atom)
+        if atom is not None:
+            found.append((atom, atom.name, waits[number]))
     return found
 
 
-def _links(graph: Mapping[bytes, bytes], number: int, before: str) -> Iterator[int]:
-    """Give the numbers of the nodes that come before one."""
-    if not before.startswith("*"):
-        yield from map(int, filter(None, before.split(",")))
-        return
-    field = 0
-    while part := graph.get(f"{number}:before:{field}".encode()):
-        yield from map(int, part.split(b","))
-        field += 1
-
-
-def _held_back_by(
-    number: int,
-    nodes: Mapping[int, Sequence[str]],
-    by_uuid: Mapping[str, AtomRecord],
-    waits: Mapping[int, list[str]],
-) -> list[str]:
-    kind, _priority, uuid, *_links = nodes[number]
-    if kind in _GATES:
-        return waits[number]
-    atom = by_uuid.get(uuid)
-    if atom is None or (
+def _passes(atom: AtomRecord) -> bool:
+    return (
         atom.detail.state in _PASSING_STATES
         and atom.detail.intention in _PASSING_INTENTIONS
-    ):
-        return []
-    return [atom.name]
+    )
+
+
+def _is_clear(atom: AtomRecord) -> bool:
+    pending = atom.detail.state == "PENDING" and not atom.owner
+    return pending or atom.detail.state in _CLEAR_STATES

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -16,7 +18,10 @@ from redisflow.cli.problems import line_of, traceback_of
 from redisflow.cli.terminal import debugging, say
 from redisflow.engine.allowing import Allowed
 from redisflow.engine.serving import Serving
+from redisflow.errors import ConfigError
+from redisflow.observing import from_environment
 from redisflow.persistence import RedisBackend
+from redisflow.telemetry.logs import configure
 
 EPILOG = """\
 [bold]Examples[/bold]
@@ -26,6 +31,8 @@ redisflow worker --allow shop.flows
 redisflow worker --allow shop.flows --allow /srv/nightly.py --concurrency 16
 
 redisflow worker --allow shop.flows --once
+
+redisflow worker --allow shop.flows --metrics-port 9464 --log-format json
 
 Any number of workers, on any number of hosts, serve the same flows. The first Ctrl-C or
 SIGTERM drains the worker: it takes no more, finishes what it is at, and leaves. The
@@ -79,6 +86,43 @@ def worker(
             rich_help_panel="Flows",
         ),
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Export metrics for Prometheus on this port; 0 takes a free one.",
+            show_default=False,
+            rich_help_panel="Watching",
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The address to export metrics on.",
+            rich_help_panel="Watching",
+        ),
+    ] = "127.0.0.1",
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="text|json",
+            help="Write the log in this form, with what each line is about.",
+            show_default=False,
+            rich_help_panel="Watching",
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="Log from debug, info, warning, error or critical on.",
+            show_default=False,
+            rich_help_panel="Watching",
+        ),
+    ] = None,
     url: Url = None,
 ) -> None:
     """Serve submitted flows, as many at a time as --concurrency says.
@@ -86,8 +130,12 @@ def worker(
     Flows are imported from the modules and files given with --allow, and from nowhere
     else; a flow of another module is left alone.
     """
+    if log_format is not None or log_level is not None:
+        configure(form=log_format or "text", level=log_level or "warning")
+    from_environment()
     allowed = Allowed(allow or ())
     with (
+        _metrics(metrics_host, metrics_port),
         contextlib.closing(RedisBackend.from_url(url)) as backend,
         contextlib.redirect_stdout(sys.stderr),  # what tasks print
     ):
@@ -111,6 +159,23 @@ def worker(
             _end_at_once(interrupts.received)
     if interrupts.received:
         say(f"{interrupts.received}: drained")
+
+
+@contextlib.contextmanager
+def _metrics(host: str, port: int | None) -> Iterator[None]:
+    """Export metrics meanwhile, if there is a port for it."""
+    if port is None:
+        yield
+        return
+    try:
+        prometheus = importlib.import_module("redisflow.telemetry.prometheus")
+    except ImportError as error:
+        raise ConfigError(
+            "--metrics-port takes prometheus-client: pip install 'redisflow[metrics]'"
+        ) from error
+    with prometheus.exported(port=port, host=host) as endpoint:
+        say(f"metrics on http://{host}:{endpoint.port}/metrics")
+        yield
 
 
 def _tell(run_id: str, words: str, error: BaseException | None) -> None:

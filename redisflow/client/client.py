@@ -11,7 +11,7 @@ import os
 import random
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
@@ -22,6 +22,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, NoScriptError
 
 from redisflow.client import connect
+from redisflow.client.access import check_access
 from redisflow.client.attempts import Attempts
 from redisflow.client.connect import Handle, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
@@ -249,6 +250,10 @@ class Client:
         """
         return next(iter(self._run(connect.look, None)), None)
 
+    def reports(self, *sections: str) -> list[Mapping[str, Any]]:
+        """Ask each primary for sections of INFO; an empty list if the user may not."""
+        return self._run(lambda handle: connect.reports(handle, *sections), None)
+
     def sibling(self, *, timeout_s: float | None = None) -> Client:
         """Make another client of the same server, with connections of its own.
 
@@ -351,6 +356,8 @@ class Client:
             if not self._seen:
                 for info in connect.look(handle):
                     connect.check(info, self.config)
+                if self.config.username is not None:
+                    check_access(handle, self.config)
                 self._seen = True
             self._handle = handle
             if self._closing.is_set():  # meanwhile

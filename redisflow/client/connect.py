@@ -293,6 +293,22 @@ def _info(handle: Handle, **target: Any) -> ServerInfo:
     )
 
 
+def reports(handle: Handle, *sections: str) -> list[Mapping[str, Any]]:
+    """Ask each primary for sections of INFO; an empty list if the user may not."""
+    primaries: list[Any] = [None]
+    if isinstance(handle, RedisCluster):
+        primaries = list(handle.get_primaries())
+    try:
+        return [
+            handle.execute_command("INFO", *sections)
+            if node is None
+            else handle.execute_command("INFO", *sections, target_nodes=node)
+            for node in primaries
+        ]
+    except redis.exceptions.NoPermissionError:
+        return []
+
+
 def check(info: ServerInfo, config: Config) -> None:
     """Refuse a server that is too old, or that may throw keys away.
 

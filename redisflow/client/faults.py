@@ -77,6 +77,11 @@ _NEVER = frozenset({"DENIED", "MOVED", "NOPERM", "OOM"})
 #: How Redis and Valkey say NOPERM about a command inside a script.
 _SCRIPT_ACL = re.compile(r"The user executing the script can't|ACL failure in script")
 
+_NO_TLS = (
+    "without TLS it is redis://; where the server asks for a client's certificate,"
+    " give it ssl_certfile and ssl_keyfile"
+)
+
 _CODE = re.compile(r"([A-Z]{3,})(?: |$)")
 _NOT_CONNECTED = re.compile(r"Error -?\d+ connecting to|Timeout connecting to")
 
@@ -206,7 +211,7 @@ def _no_connection(error: Exception, doubt: Outcome, *, seen: bool) -> Fault:
         return hopeless(text)
     # A server without TLS waits for the rest of what it takes for a command.
     if not seen and any("_ssl.c" in str(each) for each in causes):
-        return hopeless(f"{text} (without TLS it is redis://)")
+        return hopeless(f"{text} ({_NO_TLS})")
     # A name without an address is a typing error, or a server on its way back.
     unknown_name = any(isinstance(each, socket.gaierror) for each in causes)
     outcome: Outcome = "not applied" if _NOT_CONNECTED.match(text) else doubt

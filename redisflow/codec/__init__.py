@@ -41,6 +41,7 @@ import orjson
 from taskflow.types.failure import Failure
 
 from redisflow.codec.failures import failure_from
+from redisflow.codec.masking import Mask
 from redisflow.codec.plain import ATOMS, Value, room_left
 from redisflow.codec.refusal import Refusal
 from redisflow.codec.registry import Registry
@@ -50,6 +51,7 @@ from redisflow.errors import ConfigError, CorruptKey
 __all__ = [
     "Codec",
     "Hook",
+    "Mask",
     "Registry",
     "dumps_plain",
     "failure_from",

@@ -14,9 +14,11 @@
 `resetting`     putting a flow back; ``settling`` ends one that has no worker left
 `compiling`     the graph of a flow; ``compilation`` is TaskFlow's form of it
 `structure`     what a flow looks like to the server; ``fingerprint`` names that
+`watching`      telling observers of work
 `checking`      are all arguments provided?
 `settings`      the engine's options
 `loading`       `load`: a flow by its run id
+`following`     `follow`: the journal, for listeners in other processes
 `factories`     making flows from references
 `processes`     `run`: several worker processes; ``child`` is one of them
 `submitting`    `submit`: leaving a flow to workers; ``submissions`` is what they see
@@ -28,9 +30,10 @@
 from __future__ import annotations
 
 from redisflow.engine.atoms import current
+from redisflow.engine.following import follow
 from redisflow.engine.loading import load
 from redisflow.engine.processes import run
 from redisflow.engine.shared import SharedEngine
 from redisflow.engine.submitting import submit
 
-__all__ = ["SharedEngine", "current", "load", "run", "submit"]
+__all__ = ["SharedEngine", "current", "follow", "load", "run", "submit"]

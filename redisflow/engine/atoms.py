@@ -39,6 +39,9 @@ class Current:
         attempt: how many workers this round has cost before.
         token: fences the result.
         kind: ``execute`` or ``revert``.
+        run_id: the run id, or the flow's name if it was loaded without one.
+        atom: the atom's name.
+        worker: who does it.
     """
 
     flow_uuid: str
@@ -47,6 +50,9 @@ class Current:
     attempt: int
     token: str
     kind: str
+    run_id: str = ""
+    atom: str = ""
+    worker: str = ""
 
     @property
     def idempotency_key(self) -> str:
@@ -73,10 +79,21 @@ class AtomRunner:
     Args:
         storage: where arguments come from and progress goes.
         atom_notifier: told of every state of every atom that runs here.
+        worker: in whose name they run.
+        run: the run id.
     """
 
-    def __init__(self, storage: Storage, atom_notifier: notifier.Notifier) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        atom_notifier: notifier.Notifier,
+        *,
+        worker: str = "",
+        run: str = "",
+    ) -> None:
         self._storage = storage
+        self._worker = worker
+        self._run_id = run
         self._notifier = atom_notifier
 
     def prepare(self, item: Item, atom: Atom) -> Job:
@@ -170,6 +187,9 @@ class AtomRunner:
             item.attempt,
             item.token,
             "revert" if item.reverts else "execute",
+            self._run_id,
+            atom.name,
+            self._worker,
         )
         reset = _current.set(about)
         try:

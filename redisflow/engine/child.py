@@ -18,6 +18,7 @@ from redisflow.engine.factories import FactoryCall
 from redisflow.engine.loading import load
 from redisflow.engine.shared import SharedEngine
 from redisflow.errors import RedisFlowError
+from redisflow.observing import from_environment
 
 _FATAL = 70  # EX_SOFTWARE of sysexits.h
 
@@ -31,6 +32,7 @@ def main() -> int:
     os.set_inheritable(report, False)  # noqa: FBT003  # the library's signature
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  # for good
     try:
+        from_environment()
         engine = _engine_of(task)
     except Exception as error:  # noqa: BLE001  # the parent decides
         return _report(report, error)

@@ -64,6 +64,9 @@ class Course:
         self._executor = executor
         self._atom_notifier = atom_notifier
         self._notify = notify
+        self._keep_s = settings.retention_s
+        if self._keep_s is None:
+            self._keep_s = storage.backend.config.retention_s
         self._prepare = prepare
         self._told_state: str | None = None
         self._membership = Membership(
@@ -111,6 +114,7 @@ class Course:
                 self._structure,
                 self.moved,
                 resumes=resumes,
+                keep_s=self._keep_s,
             )
             outcome = start.until_on()
             if outcome is not None:
@@ -119,6 +123,7 @@ class Course:
             if start.joined or known_state != states.RUNNING:
                 self._tell_state(known_state, states.RUNNING)
             self._executor.start()
+            self._loop.watch.join()
             try:
                 if stepwise:
                     outcome = yield from self._loop.steps(timeout_s)
@@ -126,6 +131,7 @@ class Course:
                     outcome = self._loop.until_the_end()
             finally:
                 self._executor.stop()
+                self._loop.watch.leave()
         except BaseException:
             # Whatever it was, the others must not wait for the lease.
             self._leave()

@@ -9,6 +9,8 @@ from typing import Any
 
 from taskflow.persistence import models
 
+from redisflow import observing
+from redisflow.engine import watching
 from redisflow.engine.checking import check_arguments
 from redisflow.engine.executors import make_executor
 from redisflow.engine.factories import FlowOrTask
@@ -19,7 +21,7 @@ from redisflow.errors import ConfigError
 from redisflow.keys import flow_uuid_of
 from redisflow.persistence import RedisBackend
 
-META_RUN_ID = "run_id"
+META_RUN_ID = watching.META_RUN_ID
 
 
 def load(
@@ -141,6 +143,8 @@ def find_run(
     exists = bool(backend.client.execute("EXISTS", backend.keys.of_flow(uuid).flow))
     detail = models.FlowDetail(flow_name, uuid)
     detail.meta[META_RUN_ID] = run_id
+    if not exists:
+        detail.meta.update(observing.metadata())
     return detail, exists
 
 

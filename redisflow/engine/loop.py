@@ -31,6 +31,7 @@ from redisflow.engine.items import Handout, Item, MoveListener, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.settings import Settings
 from redisflow.engine.structure import Structure
+from redisflow.engine.watching import HALTED, Watch
 from redisflow.engine.worker import Worker
 from redisflow.errors import Refused, Unavailable, ValueRefused
 from redisflow.persistence import AtomRecord
@@ -68,6 +69,7 @@ class Loop:
     Attributes:
         statistics: of this loop: atoms ``completed``, and those whose result came
             ``stale``; claims that were ``lost`` with a server.
+        watch: tells observers.
     """
 
     def __init__(
@@ -100,7 +102,10 @@ class Loop:
         self._moved = moved
         self._rejoin = rejoin
         self._epoch = worker.epoch
-        self._runner = AtomRunner(storage, atom_notifier)
+        self.watch = Watch(storage, membership.id, worker.run)
+        self._runner = AtomRunner(
+            storage, atom_notifier, worker=membership.id, run=self.watch.run
+        )
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._todo: deque[Item] = deque()
         self._held: dict[str, Item] = {}
@@ -224,7 +229,7 @@ class Loop:
             return self._decline(item, lacking)
         if item.kind == "retry" and not self._try_again(item):
             return self._take()
-        job = self._runner.prepare(item, atom)
+        job = self.watch.begin(item, self._runner.prepare(item, atom))
         self._running += 1
         executor = self._executor if isinstance(atom, task.Task) else self._inline
         executor.submit(job, lambda future: self._events.put((item, future)))
@@ -233,7 +238,8 @@ class Loop:
     def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
         """Leave an atom to workers that have the values that it needs."""
         self._let_go(item)
-        logger.warning("left to other workers: %s", lacking)
+        about = self.watch.fields(item)
+        logger.warning("left to other workers: %s", lacking, extra=about)
         self._worker.decline(item, failure_from(lacking))
         return self._take()
 
@@ -337,10 +343,16 @@ class Loop:
         handout = self._worker.complete(item, outcome, payload, capacity)
         if handout.stale:
             self.statistics["stale"] += 1
-            logger.warning("the result of %r came too late and was refused", atom.name)
+            self.watch.refuse(item)
+            logger.warning(
+                "the result of %r came too late and was refused",
+                atom.name,
+                extra=self.watch.fields(item),
+            )
             self._storage.mirror.suspect()
             return Handout(retake=True)
         self.statistics["completed"] += 1
+        self.watch.end(item, outcome.state, outcome.result)
         if outcome.state == states.SUCCESS:
             self._storage.warn_unsupplied(atom.name, outcome.result)
         self._runner.tell_outcome(item, atom, outcome)
@@ -360,8 +372,14 @@ class Loop:
         """End the run for an error around an atom."""
         self._let_go(item)
         failure = failure_from(error)
-        logger.warning("flow %r is halted: %s", self._storage.flow_name, failure)
+        logger.warning(
+            "flow %r is halted: %s",
+            self._storage.flow_name,
+            failure,
+            extra=self.watch.fields(item),
+        )
         self._worker.halt(item, failure)
+        self.watch.end(item, HALTED, failure)
         return Handout(retake=True)
 
     def _atom_of(self, item: Item) -> Atom:

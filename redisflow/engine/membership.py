@@ -14,7 +14,7 @@ import os
 import secrets
 from collections.abc import Callable
 
-from redisflow import lease
+from redisflow import lease, observing
 from redisflow.codec import failure_from
 from redisflow.errors import WorkerLost
 from redisflow.scripts import FlowScripts
@@ -68,7 +68,17 @@ class Membership:
 
     def _new_lease(self) -> lease.Lease:
         server = self._storage.backend.config.address
-        return lease.Lease(self._beat, lease_s=self._lease_s, server=server)
+        return lease.Lease(
+            self._beat,
+            lease_s=self._lease_s,
+            server=server,
+            on_lost=self._tell_lost,
+        )
+
+    def _tell_lost(self) -> None:
+        about = {"flow": self._storage.flow_uuid, "worker": self.id}
+        logger.warning("the lease of worker %s was lost", self.id, extra=about)
+        observing.tell("lost_lease", self._storage.flow_uuid, self.id)
 
     @property
     def lost(self) -> bool:
@@ -166,8 +176,12 @@ def sweep(
         storage.wake(woken)
         if taken or not dead:
             logger.warning(
-                "worker %s is dead: items taken back: %d", worker.decode(), taken
+                "worker %s is dead: items taken back: %d",
+                worker.decode(),
+                taken,
+                extra={"flow": storage.flow_uuid, "worker": worker.decode()},
             )
+            observing.tell("took_back", storage.flow_uuid, worker.decode(), taken)
         if dead and not more:
             break
     return len(workers)

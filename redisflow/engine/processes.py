@@ -28,7 +28,7 @@ from typing import Any
 
 from taskflow import states
 
-from redisflow.codec import dumps_plain, loads_plain
+from redisflow.codec import Codec, dumps_plain, loads_plain
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import OpenedRun, open_run
 from redisflow.engine.membership import sweep, worker_id
@@ -114,6 +114,7 @@ class LocalRun:
         options: of the workers' engines.
         output: the file descriptor to which workers write what they would write to
             standard output and standard error; None leaves both as they are here.
+        environment: what workers have in their environment beside this process's.
 
     Attributes:
         run_id: the flow's name, also if it was made up.
@@ -139,6 +140,7 @@ class LocalRun:
         rerun: bool = False,
         options: Mapping[str, Any] | None = None,
         output: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         if workers < 1:
             raise ConfigError(f"workers is at least 1, not {workers}")
@@ -147,6 +149,7 @@ class LocalRun:
         self._url = url
         self._options = dict(options or {})
         self._output = output
+        self._environment = dict(environment or {})
         self.flow: FlowOrTask = call.make_flow()
         self._backend = RedisBackend.from_url(url)
         self._opened: OpenedRun = open_run(self._backend, self.flow, run_id=run_id)
@@ -252,8 +255,9 @@ class LocalRun:
         reader, writer = os.pipe()
         task = {
             "reference": self._call.reference,
-            "args": self._encoded(list(self._call.args)),
-            "kwargs": self._encoded(dict(self._call.kwargs)),
+            # Through a pipe of our own, without the hook that the server's values have.
+            "args": Codec().encode(list(self._call.args)).decode("latin-1"),
+            "kwargs": Codec().encode(dict(self._call.kwargs)).decode("latin-1"),
             "run_id": self.run_id,
             "url": self._url,
             # Not "the current one": the run may be over when the worker gets there.
@@ -267,6 +271,7 @@ class LocalRun:
                 stdin=subprocess.PIPE,
                 stdout=self._output,
                 stderr=self._output,
+                env={**os.environ, **self._environment},
                 pass_fds=(writer,),
                 process_group=0,
             )
@@ -280,9 +285,6 @@ class LocalRun:
             pass  # it died at once: that is noticed like any other death
         child = _Child(process, worker_id(process.pid, tag), reader)
         self._children.append(child)
-
-    def _encoded(self, value: Any) -> str:
-        return self._backend.codec.encode(value).decode("latin-1")
 
     def _wait_for_deaths(self) -> None:
         """Wait a moment, or until a worker has ended: its pipe closes then."""

@@ -208,9 +208,11 @@ class Serving:
             return _BUSY_S
         survey = self._survey(now_ms, room)
         wanted = sorted(survey.wanted, key=lambda entry: (entry.live, entry.since_ms))
-        for entry in wanted[:room]:
-            survey.open -= not self._join(entry)
+        refused = [entry for entry in wanted[:room] if not self._join(entry)]
+        survey.open -= len(refused)
         self._make_room(spare, sum(not entry.live for entry in wanted[room:]))
+        if any(entry.uuid in self._left for entry in refused):
+            return 0.0  # the next look goes past them: others may stand behind
         if self._burst and not survey.open and not self._parts:
             return None
         return survey.next_s

@@ -12,6 +12,9 @@ from redisflow.errors import ConfigError
 #: Three renewals must fit into a lease, each with time for a slow reply.
 SHORTEST_LEASE_S = 0.2
 
+#: A thousand years.
+_LONGEST_S = 3.2e10
+
 
 class Settings:
     """An engine's options, read and checked."""
@@ -20,6 +23,7 @@ class Settings:
         self.executor = options.get("executor", "serial")
         self.max_workers = _number(options, "max_workers", None, int)
         self.lease_s = _number(options, "lease_s", 15.0, float)
+        self.retention_s = _number(options, "retention_s", None, float)
         self.max_attempts = _number(options, "max_attempts", 3, int)
         self.claim_all = _flag(options, "claim_all", default=False)
         self.worker_tag: str | None = options.get("worker_tag")
@@ -33,6 +37,8 @@ class Settings:
         if self.lease_s < SHORTEST_LEASE_S:
             message = f"lease_s is at least {SHORTEST_LEASE_S} s, not {self.lease_s}"
             raise ConfigError(message)
+        if self.retention_s is not None and not 0 < self.retention_s < _LONGEST_S:
+            raise ConfigError(f"retention_s is more than 0, not {self.retention_s}")
         if self.max_attempts < 1:
             raise ConfigError(f"max_attempts is at least 1, not {self.max_attempts}")
         self.replication = _replication(options)

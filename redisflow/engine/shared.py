@@ -64,6 +64,9 @@ class SharedEngine(base.Engine):
       every connected replica, at least one, or for ``replicas`` of them;
     * ``claim_all`` (False): take all that is ready, as TaskFlow does, instead of what
       there is room for;
+    * ``retention_s``: for how long the flow stays once it has ended, so that others
+      still learn of its outcome; without it, what the backend's ``retention_s`` says,
+      or for good;
     * ``rerun`` (True): whether to start an ended flow once more; if not, ``run`` gives
       the outcome that it had.
     """

@@ -16,7 +16,7 @@ from redisflow.engine.membership import Membership
 from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.structure import Structure
 from redisflow.errors import NotFound, StructureMismatch
-from redisflow.scripts import Argument, Reply
+from redisflow.scripts import Argument, FlowScripts, Reply
 from redisflow.storage import Storage
 
 #: Records that one script call carries: it takes the server less than a millisecond.
@@ -34,6 +34,7 @@ class Start:
         moved: told of each transition of the flow made on the way.
         resumes: whether a flow that was begun before is RESUMING and SUSPENDED first,
             as it is in TaskFlow when an engine meets it for the first time.
+        keep_s: for how long the flow is kept once it has ended; None: as it is.
 
     Attributes:
         joined: whether others had the run on already.
@@ -50,6 +51,7 @@ class Start:
         moved: MoveListener,
         *,
         resumes: bool = True,
+        keep_s: float | None = None,
     ) -> None:
         self._storage = storage
         self._membership = membership
@@ -57,6 +59,7 @@ class Start:
         self._structure = structure
         self._moved = moved
         self._resumes = resumes
+        self._keep_ms = -1 if keep_s is None else int(keep_s * 1000)
         self._scripts = storage.backend.scripts_of(storage.flow_uuid)
 
     def until_on(self) -> str | None:
@@ -74,6 +77,9 @@ class Start:
                 return str(reply.fields[0].decode())
             if reply.status == "MISMATCH":
                 raise mismatch(self._storage, reply.fields[0])
+            if reply.status == "EXPIRES":
+                keep_flow(self._scripts)
+                continue
             if reply.status == "JOINED":
                 self._membership.keep()
                 self.joined = True
@@ -91,6 +97,7 @@ class Start:
             nodes=len(self._structure.nodes),
             never=int(self._structure.never_resolve),
             resume=int(self._resumes),
+            keep_ms=self._keep_ms,
         )
 
     def _bring_about(self, reply: Reply) -> bool:
@@ -140,6 +147,14 @@ class Start:
     def _tell(self, flat: list[bytes]) -> None:
         for move in moves_of(flat):
             self._moved(move)
+
+
+def keep_flow(scripts: FlowScripts) -> None:
+    """Let a flow that was to expire stay, with all that belongs to it."""
+    first: int | None = 0
+    while first is not None:
+        reply = scripts.call("flow_keep", first=first)
+        first = reply.fields[0] if reply.status == "MORE" else None
 
 
 def _batches(structure: Structure) -> Iterator[list[Argument]]:

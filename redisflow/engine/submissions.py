@@ -160,11 +160,22 @@ class Submissions:
         Raises:
             CorruptKey: a field is not understood.
         """
+        return self._read(uuid, closed=False)
+
+    def last(self, uuid: str) -> Submission | None:
+        """Read what a flow was submitted with last, open or not; None if it never was.
+
+        Raises:
+            CorruptKey: a field is not understood.
+        """
+        return self._read(uuid, closed=True)
+
+    def _read(self, uuid: str, *, closed: bool) -> Submission | None:
         key = self._keys.of_flow(uuid).flow
         command = ("HMGET", key, *_MARK, f"meta:{META_RUN_ID}")
         ((*head, args, kwargs, options, run_id),) = run_many(self._client, [command])
         run, ended, request, factory = head
-        if not _is_open(run, ended):
+        if run is None or not (closed or _is_open(run, ended)):
             return None
         if None in (request, factory, args, kwargs, options):
             message = f"key {key} has lost a part of its submission"

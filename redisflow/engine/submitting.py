@@ -21,10 +21,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from redisflow.arguments import INJECTOR
+from redisflow.codec.masking import MASKED, Mask
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id, find_run, store_run
 from redisflow.engine.membership import worker_id
 from redisflow.engine.settings import Settings
+from redisflow.engine.starting import keep_flow
 from redisflow.engine.submissions import Submissions
 from redisflow.errors import ConfigError, SubmissionDiffers, ValueRefused
 from redisflow.keys import atom_uuid_of
@@ -35,8 +37,10 @@ from redisflow.scripts import Argument, Reply
 #: Engine options that belong to a flow, and not to the workers that serve it.
 OPTIONS = (
     *("claim_all", "defer_reverts", "inject_transient"),
-    *("lease_s", "max_attempts", "never_resolve"),
+    *("lease_s", "max_attempts", "never_resolve", "retention_s"),
 )
+
+_MASK = Mask()
 
 #: The arguments of a factory are read with the flow's hash, again and again.
 MAX_BYTES = 256 * 2**10
@@ -105,6 +109,7 @@ def submit(
         rerun: start a run that has ended once more, perhaps with other arguments. One
             that was suspended is resumed in any case.
         options: of the engines of all workers: ``max_attempts``, ``lease_s``,
+            ``retention_s``,
             ``defer_reverts``, ``never_resolve``, ``inject_transient``, ``claim_all``.
 
     Raises:
@@ -222,6 +227,9 @@ def _mark(
             atom=injector,
             name=INJECTOR,
         )
+        if reply.status == "EXPIRES":
+            keep_flow(scripts)
+            continue
         if reply.status == "CONFLICT":
             name = reply.fields[0].decode()
             raise SubmissionDiffers(
@@ -286,5 +294,7 @@ def _same(one: Any, other: Any) -> bool:
 def _shown(parts: Mapping[str, Any], name: str) -> str:
     if name not in parts:
         return "absent"
-    text = repr(parts[name])
+    if _MASK.hides(name):
+        return MASKED
+    text = repr(_MASK.of(parts[name]))
     return text if len(text) <= 60 else f"{text[:60]}…"  # noqa: PLR2004

@@ -242,7 +242,10 @@ class Worker:
         )
         if reply.status != "OK":
             return None
-        old, state, workers = reply.fields
+        old, state, workers, more = reply.fields
+        while more:
+            reply = self._scripts.call("flow_expire", first=more)
+            more = reply.fields[0] if reply.status == "MORE" else 0
         self._mirror.suspect()
         self._storage.wake(
             worker for worker in workers if worker.decode() != self._membership.id

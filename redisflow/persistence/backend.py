@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,9 @@ from taskflow.persistence import base
 
 from redisflow.client import Client
 from redisflow.codec import Codec
+from redisflow.codec.environment import codec_of_environment
 from redisflow.config import Config, from_conf, parse_url
+from redisflow.errors import ConfigError, Refused
 from redisflow.keys import Keys
 from redisflow.persistence.connection import RedisConnection
 from redisflow.rwlock import flow_scripts
@@ -25,8 +28,8 @@ class RedisBackend(base.Backend):
     Args:
         conf: as TaskFlow gives it: ``{"connection": url, ...}``; without a
             connection, the environment's ``REDISFLOW_URL`` or the embedded server.
-        codec: how values are encoded; the default refuses what JSON with tags
-            cannot bring back equal.
+        codec: how values are encoded; by default, what ``REDISFLOW_CODEC`` names, or
+            else JSON with tags, which refuses what would not come back equal.
 
     Raises:
         ConfigError: the configuration cannot be used.
@@ -35,6 +38,11 @@ class RedisBackend(base.Backend):
     def __init__(
         self, conf: Mapping[str, Any] | None = None, *, codec: Codec | None = None
     ) -> None:
+        if isinstance(conf, str):
+            raise ConfigError(
+                "a backend takes a mapping with a connection, as TaskFlow gives it;"
+                " RedisBackend.from_url takes a URL"
+            )
         conf = dict(conf or {})
         super().__init__(conf)  # type: ignore[no-untyped-call]  # as TaskFlow
         self._open(from_conf(conf) if conf else parse_url(None), codec)
@@ -46,7 +54,7 @@ class RedisBackend(base.Backend):
 
     def _open(self, config: Config, codec: Codec | None) -> None:
         self.config = config
-        self.codec = codec or Codec()
+        self.codec = codec_of_environment() if codec is None else codec
         self.client = Client(config)
         self.keys = Keys(config.namespace)
 
@@ -61,12 +69,17 @@ class RedisBackend(base.Backend):
         return f"{config.address}/{config.db}:{config.namespace}"
 
     def wake(self, flow_uuid: str, workers: Iterable[bytes]) -> None:
-        """Push a hint to each of the named workers of a flow."""
+        """Push a hint to each of the named workers of a flow.
+
+        A hint is lost where the server refuses it, at full memory for instance: who
+        waits looks for itself soon.
+        """
         commands: list[tuple[Argument, ...]] = []
         for worker in workers:
             key = self.keys.wake(worker.decode())
             commands += [("RPUSH", key, flow_uuid), ("PEXPIRE", key, WAKE_MS)]
-        self.client.execute_many(commands)
+        with contextlib.suppress(Refused):
+            self.client.execute_many(commands)
 
     def get_connection(self) -> RedisConnection:
         """Return a connection; all of a backend share its pool."""

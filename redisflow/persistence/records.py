@@ -8,6 +8,7 @@ failures are the codec's.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -19,6 +20,8 @@ from taskflow.persistence import models
 from redisflow.codec import Codec, loads_plain
 from redisflow.errors import CorruptKey
 
+#: What scripts write of an atom's progress is a number, and never encrypted.
+_PROGRESS, _NUMBER = b"meta:progress", re.compile(rb"[01]\.[0-9]+")
 _META = b"meta:"
 #: Fields of a flow that only the codec can read.
 _ENCODED = (b"halt:", b"submitted:")
@@ -221,6 +224,8 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
             plain = _PLAIN.get(name)
             if plain is not None:
                 fields[plain] = value.decode()
+            elif name == _PROGRESS and _NUMBER.fullmatch(value):
+                meta["progress"] = float(value)
             elif name.startswith(_META):
                 meta[name[5:].decode()] = codec.decode(value, key=key)
             elif name.startswith(_INJECTED):

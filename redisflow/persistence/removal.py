@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from redisflow.persistence.backend import RedisBackend
 
 
-def remove_flow(backend: RedisBackend, flow_uuid: str) -> None:
+def remove_flow(backend: RedisBackend, flow_uuid: str, *, idle: bool = False) -> int:
     """Remove a flow with its atoms; workers and storages that use it get FlowLost.
+
+    Args:
+        backend: where it is.
+        flow_uuid: its uuid.
+        idle: not while workers are at work.
+
+    Returns:
+        How many workers are at work, because of which it was not removed; else 0.
 
     Raises:
         Locked: others held its lock until the deadline.
@@ -32,7 +40,9 @@ def remove_flow(backend: RedisBackend, flow_uuid: str) -> None:
     scripts = backend.scripts_of(flow_uuid)
     status = "MORE"
     while status == "MORE":
-        reply = scripts.call("flow_remove", limit=BATCH)
+        reply = scripts.call("flow_remove", limit=BATCH, idle=int(idle))
+        if reply.status == "LIVE":
+            return int(reply.fields[0])
         status, (uuids,) = reply.status, reply.fields
         if uuids:
             run_many(backend.client, [("HDEL", keys.atom_index, *uuids)])
@@ -40,6 +50,7 @@ def remove_flow(backend: RedisBackend, flow_uuid: str) -> None:
         backend.client,
         [("ZREM", index, flow_uuid) for index in (keys.flows, keys.submitted)],
     )
+    return 0
 
 
 def check_flow(backend: RedisBackend, flow_uuid: str) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from redisflow import lease
 from redisflow.client import Client
 from redisflow.errors import ConfigError, LeaseLost, Locked, NotFound, Unavailable
-from redisflow.keys import Keys, LockKeys
+from redisflow.keys import Keys, LockKeys, is_utf8
 from redisflow.rwlock.holds import Hold, shared_lock
 from redisflow.rwlock.owners import LockOwner, owner_of
 from redisflow.rwlock.server import Does, LockServer
@@ -41,6 +41,9 @@ class ReaderWriterLock:
         lease_s: after how long without a sign of life its holder loses it.
         on_lost: called with the lock when a section has lost it, from any thread.
 
+    Raises:
+        ConfigError: the name or the lease cannot be used.
+
     Attributes:
         lease_s: the same.
         on_lost: the same.
@@ -59,6 +62,9 @@ class ReaderWriterLock:
         lease_s: float = DEFAULT_LEASE_S,
         on_lost: Callable[[ReaderWriterLock], object] | None = None,
     ) -> None:
+        given: object = name
+        if not (isinstance(given, str) and is_utf8(given)):
+            raise ConfigError(f"a lock's name is text that can be a key, not {name!r}")
         keys = Keys(backend.client.namespace).of_lock(name)
         self._open(backend.client, keys, lease_s, on_lost)
 

@@ -22,6 +22,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Literal, NamedTuple
 
+from redisflow import observing
 from redisflow.client import Client
 from redisflow.errors import NotFound, RedisFlowError, Unavailable
 from redisflow.keys import FlowKeys, LockKeys
@@ -88,6 +89,7 @@ class LockServer:
             Unavailable: the server was not reached.
         """
         wait_s = 0.0 if until is None else PATIENCE * poll_s(self.lease_s)
+        queued = None
         try:
             while True:
                 sent = monotonic()
@@ -100,6 +102,7 @@ class LockServer:
                     self.give_up(hold)
                     return None
                 if reply.status == "QUEUED":
+                    queued = queued or sent
                     leases_end_ms, ticket = reply.fields
                     hint = self._wait(hold, leases_end_ms / 1000, until)
                     if granted := _granted(hint, ticket, sent):
@@ -107,6 +110,8 @@ class LockServer:
         except BaseException:
             self.give_up(hold)
             raise
+        finally:
+            _tell_wait(queued)
 
     def leave(self, hold: Hold, *, keep: bool, deadline_s: float) -> bool:
         """Leave the lock, or stay in it as a reader.
@@ -183,6 +188,11 @@ class LockServer:
         key = self.scripts.keys.lock_wake(hold.owner)
         reply = self.client.block("BLPOP", key, block_s, block_s=block_s)
         return None if reply is None else bytes(reply[1])
+
+
+def _tell_wait(since: float | None) -> None:
+    if since is not None:
+        observing.tell("waited", monotonic() - since)
 
 
 def _granted(hint: bytes | None, ticket: int, asked: float) -> Grant | None:

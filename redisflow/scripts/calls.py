@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from redisflow import observing
 from redisflow.client import Client, History, Replication, Run, ServerError, Witness
 from redisflow.errors import (
     CorruptKey,
@@ -112,6 +113,7 @@ class Scripts:
         values: Sequence[Argument],
         deadline_s: float | None,
     ) -> list[Any]:
+        began = monotonic() if observing.observers else None
         try:
             return self.client.run_script(
                 script.sha,
@@ -124,6 +126,9 @@ class Scripts:
             )
         except ServerError as error:
             raise self._translate(error, script, keys) from error
+        finally:
+            if began is not None:
+                observing.tell("ran", script.name, monotonic() - began)
 
     def _take_turn(
         self,

@@ -14,10 +14,13 @@ from redisflow.errors import ScriptFailed
 _INCLUDE = re.compile(r'^--- @include "([a-z_]+)"\n', re.MULTILINE)
 _HEADER = re.compile(r"--\[\[\n(.*?)\n\]\]", re.DOTALL)
 _SECTION = re.compile(r"^  (KEYS|ARGV|RETURNS)$")
-_ENTRY = re.compile(r"^    (\w+(?:\.\.\.)?) +(\w+) +\S")
+_ENTRY = re.compile(r"^    (\w+(?:\.\.\.)?) +(\w+(?:\*\d+)?) +\S")
 _STATUS = re.compile(r"^    \{'([A-Z]+)'")
 _NAME = re.compile(r"\b(?:keys|args)\.\w+")
 _CONTINUED = re.compile(r"^(     .*|)$")
+
+#: Longest whole number that an argument may be: as long as Lua's own, and a sign.
+_DIGITS = 17
 
 #: Keys that stand for one record; the caller says which by ``of=<atom uuid>``.
 RECORD_KEYS = ("atom", "result")
@@ -84,9 +87,12 @@ def _parse(path: Path) -> Script:
     if [name for name, _ in keys][len(keys) - len(records) :] != records:
         message = f"{path.name}: atom and result must be the last keys"
         raise ScriptFailed(message, script=path.stem)
-    rest = args.pop()[0].removesuffix("...") if args and "..." in args[-1][0] else None
+    rest, size = None, 1
+    if args and args[-1][0].endswith("..."):
+        named, kind = args.pop()
+        rest, size = named.removesuffix("..."), int(kind.partition("*")[2] or 1)
     body = _splice(path.parent, body, seen=set())
-    source = f"{shebang}\n{_resolve(path.stem, body, keys, args, rest)}"
+    source = f"{shebang}\n{_resolve(path.stem, body, keys, args, rest, size=size)}"
     return Script(
         name=path.stem,
         keys=tuple(keys),
@@ -127,9 +133,13 @@ def _read_header(name: str, header: str) -> tuple[Entries, Entries, set[str]]:
 
 
 def _resolve(
-    name: str, body: str, keys: Entries, args: Entries, rest: str | None
+    name: str, body: str, keys: Entries, args: Entries, rest: str | None, *, size: int
 ) -> str:
-    """Put numbers in the places of names."""
+    """Put numbers in the places of names, and checks before everything else.
+
+    Whole numbers are such, and of what follows in records there are whole records: Lua
+    would trip over others in the middle, after a write.
+    """
     places = {f"keys.{key}": f"KEYS[{n}]" for n, (key, _) in enumerate(keys, 1)}
     for number, (arg, kind) in enumerate(args, 1):
         place = f"ARGV[{number}]"
@@ -141,6 +151,19 @@ def _resolve(
             f"local rest = {{}}\nfor i = {first + 1}, #ARGV do"
             f" rest[i - {first}] = ARGV[i] end\n{body}"
         )
+
+    checks = "".join(
+        f"if not string.find(ARGV[{n}] or '', '^%-?%d+$') or #ARGV[{n}] > {_DIGITS}"
+        f" then error({{err = 'ERR {arg} is no whole number'}}) end\n"
+        for n, (arg, kind) in enumerate(args, 1)
+        if kind == "int"
+    )
+    if size > 1:
+        checks += (
+            f"if (#ARGV - {len(args)}) % {size} ~= 0"
+            f" then error({{err = 'ERR {rest} has half a record'}}) end\n"
+        )
+    body = checks + body
 
     def place_of(match: re.Match[str]) -> str:
         try:

@@ -24,7 +24,7 @@ from redisflow.errors import (
 )
 from redisflow.persistence import AtomRecord, RedisBackend
 from redisflow.persistence.fields import seen_of
-from redisflow.persistence.names import as_name
+from redisflow.persistence.names import as_name, as_uuid
 from redisflow.rwlock import FlowLock
 from redisflow.scripts import Argument, Reply
 from redisflow.storage.mirror import Mirror
@@ -55,7 +55,7 @@ class StorageCore:
         scope_fetcher: ScopeFetcher | None = None,
     ) -> None:
         self._backend = RedisBackend() if backend is None else backend
-        self._scripts = self._backend.scripts_of(flow_detail.uuid)
+        self._scripts = self._backend.scripts_of(as_uuid(flow_detail.uuid))
         self._flowdetail = flow_detail
         self._scope_fetcher: ScopeFetcher = scope_fetcher or (lambda _name: None)
         self._transients: dict[str, Any] = {}

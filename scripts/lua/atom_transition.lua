@@ -53,7 +53,9 @@ if not atom then return {'UNKNOWN'} end
 local old, before = atom.state, flow.rev
 local to = args.state ~= '' and args.state or old
 local intention = args.intention ~= '' and args.intention or atom.intention
-local moved_from, moved_rev = moved_before(args.atom, to)
+-- args.who is the thread that asks, which asks for one thing at a time; args.again is the
+-- revision that it knew before it asked for this the first time.
+local moved_from, moved_rev = moved_before(args.atom, to, args.who, tonumber(args.again))
 if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev, {}} end
 if args.expected ~= '' and old ~= args.expected then return {'OTHER', old} end
 if to == old and intention == atom.intention then return {'SAME', old} end

@@ -13,7 +13,7 @@
     atom     str    its uuid
     kind     str    meta, or injected: values for its arguments
     fence    str    the caller's fence, or empty outside any section
-    pairs... bytes  field and JSON value in turn
+    pairs... bytes*2  field and JSON value in turn
 
   RETURNS
     {'OK', before, rev}  merged; before and rev are the flow's revisions around the call

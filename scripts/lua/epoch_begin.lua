@@ -22,6 +22,7 @@
 --- @include "now_ms"
 --- @include "open_flow"
 --- @include "commit_flow"
+--- @include "note_flow"
 --- @include "server_name"
 local flow, refusal = open_flow()
 if not flow then return refusal end
@@ -29,10 +30,8 @@ read('XLEN', keys.events)
 local server, epoch = server_name(args.told), tonumber(flow.epoch)
 if read('HGET', keys.flow, 'server') == server then return {'SAME', epoch} end
 local now = now_ms()
-flow.rev, flow.epoch = math.max(flow.rev + 1, now * 1000), int(epoch + 1)
+flow.rev, flow.epoch = math.max(flow.rev, now * 1000), int(epoch + 1)
 flow.fields = {'epoch', flow.epoch, 'server', server}
-redis.call('XADD', keys.events, '*', 'rev', int(flow.rev), 'epoch', flow.epoch, 'atom', '',
-  'from', flow.state, 'to', flow.state, 'intention', '', 'worker', args.who, 'attempt', 0,
-  'server', server)
+note_flow(flow, args.who, {'server', server})
 commit_flow(flow, now)
 return {'BEGUN', epoch + 1}

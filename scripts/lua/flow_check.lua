@@ -21,7 +21,7 @@
     changes       zset    atom uuid -> rev
     events        stream  the journal
   ARGV
-    details...  str  for each atom, at most 1000: uuid, type, and 1 if more than its
+    details...  str*3  for each atom, at most 1000: uuid, type, and 1 if more than its
                      metadata would be changed
 
   RETURNS

@@ -27,7 +27,7 @@
     state    str     its state, or empty for none yet
     who      str     who creates it, for the journal
     told     str     names the server where it does not name itself
-    pairs... bytes   metadata: field and JSON value in turn
+    pairs... bytes*2   metadata: field and JSON value in turn
 
   RETURNS
     {'CREATED', ms}   it is new, made at that time

@@ -6,12 +6,18 @@
     flow          hash    the flow itself
     lock          hash    who is in a section
     lock_readers  zset    who reads in a section
+    lock_queue    zset    who waits for the lock
+    lock_owners   hash    who all these are
+    atoms         hash    name -> uuid
+    graph         hash    the structure
     missing       hash    what each node waits for
     ready         zset    work that may be taken
     claims        hash    who holds which item
     workers       zset    worker -> lease deadline
     idle          zset    workers that wait
     plan          hash    a change in progress
+    reached       string  bitmap of the nodes that a walk has come to
+    changes       zset    atom uuid -> rev
     events        stream  the journal
   ARGV
     run      int     the run to end
@@ -20,7 +26,9 @@
     fence    str     the caller's fence, or empty outside any section
 
   RETURNS
-    {'OK', old, state, workers}  the run ended in this state; workers to tell
+    {'OK', old, state, workers, more}
+                                 the run ended in this state; workers to tell; more > 0:
+                                 flow_expire goes on from there
     {'ENDED', state}             it had ended, like this
     {'AGAIN'}                    there is work again: the claim is dropped, take
     {'STALE'}                    the claim is no longer the worker's
@@ -32,12 +40,13 @@
 --- @include "now_ms"
 --- @include "enter_flow"
 --- @include "change_flow"
+--- @include "check_collections"
 --- @include "commit_flow"
 --- @include "drop_claim"
+--- @include "expire_flow"
 --- @include "holds"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
-read('XLEN', keys.events)
 if args.run <= flow.ended then
   return {'ENDED', read('HGET', keys.flow, 'outcome:' .. args.run) or flow.state}
 end
@@ -59,8 +68,7 @@ elseif left > 0 then
 elseif flow.unfinished == 0 then
   state = 'SUCCESS'
 end
-read('HLEN', keys.missing)
-read('ZCARD', keys.idle)
+check_collections()
 local tell = read('ZRANGEBYSCORE', keys.workers, '-inf', '(inf', 'LIMIT', 0, 1000)
 local notes = {}
 for _, name in ipairs(read('HKEYS', keys.flow)) do
@@ -69,8 +77,7 @@ end
 change_flow(flow, state, args.worker)
 local row = flow.fields
 for name, value in pairs({ended = args.run, declined = 0, ['outcome:' .. args.run] = state}) do
-  row[#row + 1] = name
-  row[#row + 1] = value
+  row[#row + 1], row[#row + 2] = name, value
 end
 for _, name in ipairs(notes) do redis.call('HDEL', keys.flow, name) end
 if flow.declined then
@@ -83,5 +90,8 @@ redis.call('ZREMRANGEBYSCORE', keys.idle, '-inf', '(inf')
 redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
 redis.call('UNLINK', keys.missing)
 redis.call('HSET', keys.missing, '-', '')
-commit_flow(flow, now_ms())
-return {'OK', old, state, tell}
+local now, keep_ms = now_ms(), tonumber(read('HGET', keys.flow, 'retention_ms') or '')
+if state == 'SUSPENDED' then keep_ms = nil end
+if keep_ms then row[#row + 1], row[#row + 2] = 'expires_at', int(now + keep_ms) end
+commit_flow(flow, now)
+return {'OK', old, state, tell, keep_ms and expire_flow(now + keep_ms) or 0}

@@ -22,22 +22,27 @@
     events        stream  the journal
   ARGV
     limit  int  how many atoms it may remove, at most 1000
+    idle   int  1: not while workers are at work
     fence  str  the caller's fence, or empty outside any section
 
   RETURNS
     {'OK', uuids}    nothing is left of it; these atoms were the last
     {'MORE', uuids}  these atoms are gone: call again
+    {'LIVE', live}   that many workers are at work: nothing was removed
     {'LOCKED'}       others hold the lock: wait for a turn, and call again
     {'FENCED'}       the caller's lease on the lock is over
     {'GONE'}         cannot happen here; enter_flow answers it
     {'SCHEMA', n}    a newer version wrote it
 ]]
+--- @include "now_ms"
 --- @include "enter_flow"
 --- @include "check_collections"
 --- @include "record_key"
 local flow, refusal = enter_flow()
 if not flow and refusal[1] ~= 'GONE' then return refusal end
 check_collections()
+local live = read('ZCOUNT', keys.workers, now_ms(), '(inf')
+if flow and args.idle == 1 and live > 0 then return {'LIVE', live} end
 local uuids, records = read('ZRANGEBYSCORE', keys.changes, '(0', '+inf', 'LIMIT', 0, args.limit), {}
 for i, uuid in ipairs(uuids) do
   records[2 * i - 1], records[2 * i] = record_key('atom', uuid), record_key('result', uuid)

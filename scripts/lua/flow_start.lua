@@ -17,6 +17,7 @@
     nodes        int     how many nodes the structure has
     never        int     1: failures are not resolved, they end the run
     resume       int     1: a flow that was begun before is RESUMING first
+    keep_ms      int     for how long it is kept once it has ended; -1: as it is
     fence        str     the caller's fence, or empty outside any section
 
   RETURNS
@@ -27,6 +28,7 @@
     {'LOAD', moves}           start it: bring the structure, then launch
     {'READY', moves}          start it: the structure is there, launch
     {'ENDED', state}          that run is over, and this is how it ended
+    {'EXPIRES'}               it is to go: flow_keep first, and come again
     {'MISMATCH', live}        live workers run another structure or other options
     {'LOCKED'}                others hold the lock: wait for a turn, and call again
     {'FENCED'}                the caller's lease on the lock is over
@@ -45,6 +47,7 @@ read('XLEN', keys.events)
 if args.run <= flow.ended then
   return {'ENDED', read('HGET', keys.flow, 'outcome:' .. args.run) or flow.state}
 end
+if read('HEXISTS', keys.flow, 'expires_at') == 1 then return {'EXPIRES'} end
 local now = now_ms()
 local mine = read('ZSCORE', keys.workers, args.worker)
 local live = read('ZCOUNT', keys.workers, now, '(inf') - (tonumber(mine or 0) >= now and 1 or 0)
@@ -64,6 +67,7 @@ if live > 0 and started_by == '' and flow.run == args.run and flow.state ~= 'PEN
   return {'JOINED', flow.state, live}
 end
 local moves, row = {}, flow.fields
+if args.keep_ms >= 0 then row[1], row[2] = 'retention_ms', args.keep_ms end
 if args.resume == 1 and flow_transition_of(flow.state, 'RESUMING') == 'MOVED' then
   moves = {flow.state, 'RESUMING'}
   change_flow(flow, 'RESUMING', args.worker)

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Move a flow to another state, if taskflow.states allows it from the one it is in; or, when
   nobody runs it, to any state.
@@ -37,7 +37,9 @@
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
-local moved_from, moved_rev = moved_before('', args.to)
+-- args.who is the thread that asks, which asks for one thing at a time; args.again is the
+-- revision that it knew before it asked for this the first time.
+local moved_from, moved_rev = moved_before('', args.to, args.who, tonumber(args.again))
 if moved_from then return {'MOVED', moved_from, moved_rev, {}} end
 local old, now = flow.state, now_ms()
 if args.forced == 1 then

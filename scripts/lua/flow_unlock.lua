@@ -12,7 +12,7 @@
   ARGV
     who       str  who does it
     reason    str  and why
-    holds...  str  owner, and since when it holds the lock, in turn
+    holds...  str*2  owner, and since when it holds the lock, in turn
 
   RETURNS
     {'OK', owners}  those who held it until now
@@ -24,6 +24,7 @@
 --- @include "open_lock"
 --- @include "break_lock"
 --- @include "commit_flow"
+--- @include "note_flow"
 --- @include "save_lock"
 local flow, refusal = open_flow()
 if not flow then return refusal end
@@ -36,10 +37,7 @@ save_lock(lock)
 if out[1] then
   redis.call('HSET', keys.lock, 'broken_at', int(now), 'broken_by', args.who,
     'broken_for', args.reason)
-  flow.rev = flow.rev + 1
-  redis.call('XADD', keys.events, '*', 'rev', int(flow.rev), 'epoch', flow.epoch, 'atom', '',
-    'from', flow.state, 'to', flow.state, 'intention', '', 'worker', args.who, 'attempt', 0,
-    'unlocked', table.concat(out, ' '), 'reason', args.reason)
+  note_flow(flow, args.who, {'unlocked', table.concat(out, ' '), 'reason', args.reason})
   commit_flow(flow, now)
 end
 return {'OK', out}

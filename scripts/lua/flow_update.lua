@@ -8,7 +8,7 @@
     lock_readers  zset   who reads in a section
   ARGV
     fence    str    the caller's fence, or empty outside any section
-    pairs... bytes  field and JSON value in turn
+    pairs... bytes*2  field and JSON value in turn
 
   RETURNS
     {'OK', rev}    the flow's rev after it

@@ -10,7 +10,7 @@
   ARGV
     who       str  who does it
     reason    str  and why
-    holds...  str  owner, and since when it holds the lock, in turn
+    holds...  str*2  owner, and since when it holds the lock, in turn
 
   RETURNS
     {'OK', owners}  those who held it until now

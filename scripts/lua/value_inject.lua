@@ -20,7 +20,7 @@
     whole    int     1: values of other names are removed
     who      str     who asks, for the journal
     fence    str     the caller's fence, or empty outside any section
-    pairs... bytes   name and encoded value in turn
+    pairs... bytes*2   name and encoded value in turn
 
   RETURNS
     {'OK', before, rev}  they are there; before and rev are the flow's revisions

@@ -41,6 +41,7 @@
 --- @include "clear_history"
 --- @include "clears"
 --- @include "commit"
+--- @include "completed_before"
 --- @include "grant"
 --- @include "halt_flow"
 --- @include "holds"
@@ -59,7 +60,8 @@ local held = holds(args.worker, args.token, args.item)
 if not atom and held then error({err = 'CORRUPT ' .. keys.atom .. ' it is gone'}) end
 if not held then
   if not atom then return {'STALE'} end
-  if atom.token == args.token and atom.state == args.state and atom.owner == '' then
+  local same = atom.token == args.token and atom.state == args.state and atom.owner == ''
+  if same or completed_before(args.atom, args.state, args.worker, tonumber(args.token)) then
     return {'REPEATED'}
   end
   redis.call('HSET', keys.result, 'late:' .. args.token, args.payload)

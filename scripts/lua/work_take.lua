@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Renew a worker's lease and hand out work: first what it owns and does not hold.
 

@@ -23,6 +23,8 @@
     {'SCHEMA', n}              a newer version wrote it
 ]]
 --- @include "now_ms"
+--- @include "check_acl"
+--- @include "check_there"
 --- @include "open_flow"
 --- @include "check_log"
 --- @include "check_derived"
@@ -30,6 +32,8 @@
 --- @include "take_back"
 local flow, refusal = open_flow()
 if not flow then return refusal end
+check_acl(keys.flow)
+check_there()
 check_log()
 check_derived()
 if not read('ZSCORE', keys.workers, args.worker) then return {'OK', 0, 0, {}} end

@@ -26,6 +26,8 @@
     {'SCHEMA', n}                      a newer version wrote it
 ]]
 --- @include "now_ms"
+--- @include "check_acl"
+--- @include "check_there"
 --- @include "open_flow"
 --- @include "check_log"
 --- @include "check_derived"
@@ -33,6 +35,8 @@
 --- @include "take_back"
 local flow, refusal = open_flow()
 if not flow then return refusal end
+check_acl(keys.flow)
+check_there()
 check_log()
 check_derived()
 local now = now_ms()

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
+from tests.support.own_server import OwnServer
 from tests.support.scenarios import Stage
+from tests.support.servers import KINDS
 from tests.support.strikes import lots
 
 #: How many times a random fault is tried. In CI it is the short form, in which deaths
@@ -24,6 +26,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def stage(url, admin, tmp_path):
     """Give a place for one flow."""
     return Stage(url, admin, tmp_path)
+
+
+@pytest.fixture(params=KINDS)
+def own(request, tmp_path):
+    """Start a server that appends to a file, and can be treated badly."""
+    options = ("--appendonly", "yes", "--enable-debug-command", "yes")
+    server = OwnServer(request.param, tmp_path / "server", *options)
+    yield server
+    server.close()
 
 
 @pytest.fixture

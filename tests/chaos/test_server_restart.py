@@ -20,8 +20,11 @@ LEASE_S = 5.0
 
 @pytest.fixture(params=KINDS)
 def restartable(request, tmp_path):
-    """Start a server that appends to a file, and can be killed."""
-    server = OwnServer(request.param, tmp_path / "server", "--appendonly", "yes")
+    """Start a server that appends to a file, can be killed, and reads slowly."""
+    slowly = ("--key-load-delay", "300", "--loading-process-events-interval-bytes")
+    server = OwnServer(
+        request.param, tmp_path / "server", "--appendonly", "yes", *slowly, "1024"
+    )
     yield server
     server.close()
 
@@ -41,7 +44,9 @@ def test_server_killed(restartable, tmp_path, draw):
             restartable.start()
         reports = [member.report() for member in crew.members]
         told = Counter(name for each in crew.members for name in each.acknowledged)
+        loading = restartable.client.info("errorstats").get("errorstat_LOADING")
     assert len(restartable.run_ids) == 1 + len(schedule)
+    assert loading, "nobody came while it was loading"
     assert [report["outcome"] for report in reports] == ["SUCCESS"] * 3
     flow = stage.assert_ended("SUCCESS", Counter())
     assert len(flow.atoms) == MIXED_ATOMS

@@ -55,7 +55,7 @@ def run_through(stage, admin, disturb, **options):
     Returns:
         The flow, the stage as it is afterwards, and how often each success was told.
     """
-    with stage.crew("mixed", LEASE_S) as crew:
+    with stage.crew("mixed", LEASE_S, takes_s=0.03) as crew:
         for _ in range(WORKERS):
             crew.start(**options)
         after(stage, 30)
@@ -115,7 +115,7 @@ def test_replicated_work_is_not_lost(watched, tmp_path):
         return int(server.client.hget(stage.keys.flow, "rev"))
 
     # There is no replica afterwards: what is left to do cannot be confirmed.
-    with stage.crew("mixed", LEASE_S) as crew:
+    with stage.crew("mixed", LEASE_S, takes_s=0.03) as crew:
         for _ in range(WORKERS):
             crew.start(durability="replicated", url=f"{watched.url[:-2]}4")
         after(stage, 30)
@@ -127,7 +127,7 @@ def test_replicated_work_is_not_lost(watched, tmp_path):
     states = dataclasses.replace(stage, admin=watched.replica.client).flow.states
     assert {states[name] for name in told} == {"SUCCESS"}
     assert len(told) >= 20
-    with stage.crew("mixed", LEASE_S) as crew:
+    with stage.crew("mixed", LEASE_S, takes_s=0.03) as crew:
         assert crew.start().report(90)["outcome"] == "SUCCESS"
     told = successes(tmp_path)
     flow = dataclasses.replace(stage, admin=watched.replica.client).flow
@@ -247,7 +247,7 @@ def test_server_of_a_cluster_is_killed(cluster, everywhere, tmp_path):
     url = f"redis+cluster://{cluster.hosts}?deadline_s=3"
     stage = Stage(url, everywhere, tmp_path)
     node = cluster.owner(cluster.slot_of(stage.keys.flow))
-    with stage.crew("mixed", LEASE_S) as crew:
+    with stage.crew("mixed", LEASE_S, takes_s=0.03) as crew:
         for _ in range(WORKERS):
             crew.start()
         after(stage, 30)
@@ -258,7 +258,7 @@ def test_server_of_a_cluster_is_killed(cluster, everywhere, tmp_path):
     node.start()
     eventually(lambda: all(map(is_up, cluster.nodes)), 30)
 
-    with stage.crew("mixed", LEASE_S) as crew:
+    with stage.crew("mixed", LEASE_S, takes_s=0.03) as crew:
         for _ in range(WORKERS):
             crew.start()
         reports = [member.report() for member in crew.members]

@@ -468,7 +468,7 @@ USAGE = [
     ((*RUN, "--arg", "colour=red"), "unexpected keyword argument 'colour'"),
     (("run", "flows.py"), "argument 'x' of atom 'add': give it with --store x=VALUE"),
     (("run", "flows.py:twins"), r"duplicate names found: \['a'"),
-    ((*RUN, "--arg", "x"), "--arg 'x': write it as NAME=VALUE"),
+    ((*RUN, "--arg", "x"), "--arg has no name: write it as NAME=VALUE"),
     ((*RUN, "--store", "x=2"), "--store 'x' is given twice"),
     (("run", "flows.py", "--store", f"x={'[' * 300}{']' * 300}"), "--store 'x': "),
     ((*RUN, "--workers", "0"), "workers is at least 1, not 0"),

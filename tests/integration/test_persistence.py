@@ -13,6 +13,7 @@ from taskflow.persistence import backends, models
 from taskflow.utils import persistence_utils
 
 from redisflow import RedisBackend, SharedEngine, Storage
+from redisflow.errors import ConfigError
 from tests.support.installed import announce_plugins
 
 
@@ -147,6 +148,12 @@ def test_a_logbook_saved_again_changes_no_flow(connection, backend):
     connection.save_logbook(book)
     assert storage.get_flow_state() == states.RUNNING
     assert storage.get("a") == 5
+
+
+def test_a_url_in_place_of_a_configuration_is_told():
+    """The error names what takes a URL."""
+    with pytest.raises(ConfigError, match="from_url takes a URL"):
+        RedisBackend("redis://db1")
 
 
 def test_an_unreachable_server_is_a_storage_failure():

@@ -16,7 +16,7 @@ from redisflow.errors import CorruptKey, FlowLost, LeaseLost, Locked, SchemaTooN
 from redisflow.scripts import catalogue
 from tests.support.flow_rules import broken_rules
 from tests.support.flow_view import uuid_of
-from tests.support.flows import Item, ScriptedFlow, edit, submitted
+from tests.support.flows import Item, ScriptedFlow, edit, repair, submitted
 from tests.support.locks import ScriptedLock
 
 pytestmark = pytest.mark.one_server
@@ -32,6 +32,8 @@ _FAR = 1 << 50
 
 #: Scripts whose recipes change nothing, and those to which a flow may be gone.
 WITHOUT_EFFECT = {"atom_read", "flow_check", "flow_create", "flow_sync"}
+#: Its effect is on the keys' time to live, not on what is in them.
+WITHOUT_EFFECT |= {"flow_expire"}
 WITHOUT_EFFECT |= {"lock_create", "lock_list"}
 WITHOUT_FLOW = {"flow_check", "flow_create", "flow_remove", "lock_create"}
 
@@ -684,6 +686,52 @@ def lock_extend(flow):
     lock = ScriptedLock.of(started(flow))
     lock.acquire("p:1", "reads")
     return lambda: lock.extend("p:1", lease_ms=70_000)
+
+
+@recipe
+def flow_repair(flow):
+    """Compute anew what somebody has changed by hand."""
+    started(flow).take()
+    flow.client.execute("ZADD", flow.keys.changes, 1, uuid_of("a"))
+    rest, rev = [uuid_of("a"), uuid_of("x")], flow.rev
+    return lambda: repair(flow, rest=rest, rev=rev, unfinished=3, recount=1)
+
+
+@recipe
+def flow_note(flow):
+    """Note what an operator does."""
+    started(flow)
+    return lambda: flow.call("flow_note")
+
+
+@recipe
+def atom_restart(flow):
+    """Put an atom back to its beginning."""
+    started(flow).drive()
+    return lambda: flow.on("a", "atom_restart")
+
+
+@recipe
+def atom_override(flow):
+    """Give an atom another result."""
+    started(flow).drive()
+    return lambda: flow.on("a", "atom_override", state="SUCCESS", payload='"new"')
+
+
+@recipe
+def flow_expire(flow):
+    """Let records go with their flow."""
+    started(flow).drive()
+    flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR)
+    return lambda: flow.call("flow_expire")
+
+
+@recipe
+def flow_keep(flow):
+    """Let a flow stay that was to go."""
+    started(flow).drive()
+    flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR)
+    return lambda: flow.call("flow_keep")
 
 
 @recipe

@@ -36,3 +36,16 @@ def test_flow_that_is_gone(flow):
     """OK: there is nothing to remove, however often it is asked for."""
     assert flow.call("flow_remove", limit=10) == ["OK", []]
     assert flow.all_keys() == []
+
+
+def test_flow_that_workers_are_at_is_left_if_it_has_to_be_idle(flow):
+    """LIVE: nothing is removed before the last of them has left."""
+    flow.line("a").start()
+    before = flow.contents()
+
+    assert flow.call("flow_remove", limit=10, idle=1) == ["LIVE", 1]
+    assert flow.contents() == before
+
+    flow.leave()
+    assert flow.call("flow_remove", limit=10, idle=1) == ["OK", ["a-uuid"]]
+    assert flow.all_keys() == []

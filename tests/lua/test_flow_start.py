@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.flow_rules import broken_rules
+from tests.support.kept_flows import ended
 
 
 @pytest.fixture
@@ -167,3 +168,11 @@ def test_old_engine_never_starts_the_next_run(flow):
     flow.start("w2", run=2)
 
     assert flow.come("w1", run=1) == ["ENDED", "SUCCESS"]
+
+
+def test_flow_that_is_to_go_is_kept_first(flow):
+    """EXPIRES: nothing begins on keys that may be gone in a moment."""
+    ended(flow, "a")
+    before = flow.contents()
+    assert flow.start("w1", run=2) == ["EXPIRES"]
+    assert flow.contents() == before

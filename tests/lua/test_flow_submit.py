@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.flow_rules import broken_rules
 from tests.support.flows import submitted
+from tests.support.kept_flows import ended
 
 
 @pytest.fixture
@@ -131,3 +132,11 @@ def test_suspended_run_is_resumed(flow):
     assert flow.drive() == ["SUSPENDED"]
 
     assert submitted(flow, "r2") == ["OK", 2]
+
+
+def test_flow_that_is_to_go_is_kept_first(flow):
+    """EXPIRES: nothing begins on keys that may be gone in a moment."""
+    ended(flow, "a")
+    before = flow.contents()
+    assert submitted(flow, "again", rerun=1) == ["EXPIRES"]
+    assert flow.contents() == before

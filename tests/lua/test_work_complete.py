@@ -45,6 +45,24 @@ def test_repeated_completion_is_recognised(flow):
     assert flow.take().item.token == handed_out.token
 
 
+def test_repeated_completion_is_recognised_when_the_flow_has_gone_on(flow):
+    """REPEATED: what was recorded is reverted already, and nothing is kept aside."""
+    flow.line("a", "b").start()
+    first = flow.take().item
+    failed = flow.complete(first, capacity=1).item
+    resolve = flow.complete(failed, state="FAILURE", capacity=1).item
+    while flow.resolve(resolve)[0] == "PLANNED":
+        flow.step()
+    flow.step()
+    flow.complete(flow.take().item, state="REVERTED")
+    flow.take()
+    assert flow.atom("a")["state"] == "REVERTING"
+    before = flow.contents()
+
+    assert flow.try_complete(first, capacity=1) == ["REPEATED"]
+    assert flow.contents() == before
+
+
 def test_late_completion_is_refused_and_its_payload_kept(flow):
     """STALE: after a sweep another owns the atom; the late result stands aside."""
     flow.line("a").start("w1")

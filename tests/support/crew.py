@@ -26,9 +26,12 @@ from tests.support.eventually import eventually
 from tests.support.failpoints import FailPoint, arm
 from tests.support.workloads import append
 
-_FORKS = multiprocessing.get_context("forkserver")
+#: Starts processes that have imported everything.
+FORKS = multiprocessing.get_context("forkserver")
 # The first is what every child imports for its parent's sake.
-_FORKS.set_forkserver_preload(["pytest", "tests.support.crew"])
+FORKS.set_forkserver_preload(
+    ["pytest", "tests.support.crew", "tests.support.storm.working"]
+)
 
 _GATE_S = 60.0
 
@@ -249,7 +252,7 @@ class Crew:
             gate=None if gate is None else str(gate),
             failpoint=failpoint,
         )
-        process = _FORKS.Process(target=_work, args=(order,), name=order.name)
+        process = FORKS.Process(target=_work, args=(order,), name=order.name)
         process.start()
         member = Member(order, process)
         self.members.append(member)

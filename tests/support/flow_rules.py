@@ -1,40 +1,35 @@
 """What holds for a flow's keys after every script, and when an atom's turn has come.
 
-`broken_rules` looks at the keys from outside and computes everything anew; it
-shares no code with the scripts.
+The doctor knows which rules the keys keep; it computes everything anew, from outside,
+and shares no code with the scripts. When an atom's turn has come is computed here.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from tests.support.flow_view import HASHES, SENTINELS, uuid_of
+from redisflow.codec import Codec
+from redisflow.doctor import Severity
+from redisflow.doctor.flows import judge
+from redisflow.doctor.snapshot import take_snapshot
 from tests.support.flows import Item, ScriptedFlow
 
 _PASSING = ("SUCCESS", "IGNORE")
 _CLEAR = ("PENDING", "REVERTED", "IGNORE")
 _BUSY = ("RUNNING", "REVERTING", "RETRYING")
 
-#: The states of an atom while a worker holds an item of it.
-_HELD_IN = {
-    "execute": ("RUNNING",),
-    "revert": ("REVERTING",),
-    "retry": ("RETRYING", "RUNNING"),
-    "decide": ("PENDING",),
-}
-
-Atoms = Mapping[str, Mapping[str, str]]
-
 
 def broken_rules(flow: ScriptedFlow) -> list[str]:
-    """Name every rule that the keys of a flow break; an empty list if none."""
-    atoms = flow.atoms_of(flow.hash("atoms"))
+    """Name every rule that the keys of a flow break; an empty list if none.
+
+    What the scripts take for values here are words of the tests, no values.
+    """
+    snapshot = take_snapshot(flow.client, flow.keys)
+    assert snapshot is not None
     return [
-        *_collections(flow),
-        *_counts(flow, atoms),
-        *_revisions(flow, atoms),
-        *_claims(flow, atoms),
+        str(finding)
+        for finding in judge(snapshot, Codec())
+        if finding.severity is Severity.ERROR
     ]
 
 
@@ -120,83 +115,3 @@ def _reachable(flow: ScriptedFlow, name: str, *, backward: bool) -> Collection[s
                 seen.add(other)
                 stack.append(other)
     return [flow.nodes[number].atom for number in seen if flow.nodes[number].atom]
-
-
-def _collections(flow: ScriptedFlow) -> Iterator[str]:
-    """Look for collections without their sentinel."""
-    reads = [
-        ("HGET" if name in HASHES else "ZSCORE", getattr(flow.keys, name), sentinel)
-        for name, sentinel in SENTINELS.items()
-    ]
-    found = flow.client.execute_many([*reads, ("EXISTS", flow.keys.events)])
-    for name, reply in zip([*SENTINELS, "events"], found, strict=True):
-        if reply is None or (name == "events" and not reply):
-            yield f"{name} has lost its sentinel"
-    reached = flow.client.execute("GET", flow.keys.reached)
-    if reached is None or (reached and "walk" not in flow.hash("plan")):
-        yield f"reached is {reached!r}, the plan is {flow.hash('plan')}"
-
-
-def _counts(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
-    """Compare the flow's counts with the states and the plan."""
-    fields = flow.hash("flow")
-    in_graph = [atom["state"] for atom in atoms.values() if atom.get("node")]
-    unfinished = sum(state not in _PASSING for state in in_graph)
-    if fields["unfinished"] != str(unfinished):
-        yield f"unfinished is {fields['unfinished']}, states are {in_graph}"
-    plan = flow.hash("plan")
-    given_back = {name for name in plan if name.startswith(("declined:", "lack:"))}
-    if (fields.get("planned") == "1") != bool(plan.keys() - given_back):
-        yield f"planned is {fields.get('planned')}, the plan is {plan}"
-    if given_back and fields["declined"] != "1":
-        yield f"declined is {fields['declined']}, the plan is {plan}"
-
-
-def _revisions(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
-    """Compare the journal with the revisions and states of the records."""
-    journal = flow.journal()
-    revs = [int(entry["rev"]) for entry in journal]
-    if revs != sorted(set(revs)) or revs[-1] > flow.rev:
-        yield f"the journal's revisions are {revs}, the flow's is {flow.rev}"
-    changes = flow.scores("changes")
-    expected = {uuid_of(name): float(atom["rev"]) for name, atom in atoms.items()}
-    if changes != expected:
-        yield f"changes are {changes}, atoms have {expected}"
-    last: dict[str, str] = {}
-    for entry in journal:
-        if entry["from"] != last.get(entry["atom"], ""):
-            yield f"the journal jumps: {entry} after {last.get(entry['atom'])!r}"
-        last[entry["atom"]] = entry["to"]
-    for name, atom in atoms.items():
-        if last[uuid_of(name)] != atom["state"]:
-            yield f"{name} is {atom['state']}, the journal ends with another state"
-    if flow.state and last[""] != flow.state:
-        yield f"the flow is {flow.state}, the journal ends with {last['']}"
-
-
-def _claims(flow: ScriptedFlow, atoms: Atoms) -> Iterator[str]:
-    """Compare claims with the atoms' owners."""
-    rows = flow.hash("claims")
-    held = {item: row.split() for item, row in rows.items() if not item.startswith("#")}
-    counted = {item[1:]: int(row) for item, row in rows.items() if item.startswith("#")}
-    holders = Counter(worker for worker, _ in held.values())
-    if counted != dict(holders):
-        yield f"claims are {held}, their counts {counted}"
-    owned = {}
-    for item, (worker, token) in held.items():
-        number, _, kind = item.partition(":")
-        if kind == "resolve" and flow.hash("flow")["resolving"] != item:
-            yield f"{item} is held and not the one that is resolved"
-        if kind not in _HELD_IN:
-            continue
-        name = flow.nodes[int(number)].atom
-        owned[name] = worker
-        atom = atoms[name]
-        found = (atom.get("owner"), atom.get("token"), atom["state"])
-        if found not in [(worker, token, state) for state in _HELD_IN[kind]]:
-            yield f"{item} is held by {worker} {token}, its atom says {found}"
-    owners = {name: atom["owner"] for name, atom in atoms.items() if atom.get("owner")}
-    if owners != owned:
-        yield f"atoms have owners {owners}, claims say {owned}"
-    if twice := set(held) & set(flow.members("ready")):
-        yield f"ready though held: {twice}"

@@ -49,6 +49,13 @@ _USUAL: Mapping[str, Argument] = {
     "whole": 0,
     "schema": 1,
     "book": "",
+    "idle": 0,
+    "keep_ms": -1,
+    "first": 0,
+    "alone": 0,
+    "act": "reset a",
+    "reason": "because",
+    "op_id": "once",
     "told": "nobody",
 }
 
@@ -285,7 +292,7 @@ class ScriptedFlow(FlowView):
         while True:
             status = self.come(worker, **args)[0]
             answers.append(status)
-            if status in ("JOINED", "ENDED", "MISMATCH", "WAIT"):
+            if status in ("JOINED", "ENDED", "MISMATCH", "WAIT", "EXPIRES"):
                 return answers
             if status == "SWEEP":
                 self.sweep()
@@ -508,6 +515,14 @@ def submitted(
     usual = {"factory": "m:f", "args": "[]", "kwargs": "{}", "options": "{}"}
     more = {**usual, "name": "inject", "rerun": 0, **args}
     return flow.on("inject", "flow_submit", rest=rest, request=request, **more)
+
+
+def repair(flow: ScriptedFlow, rest: Sequence[Argument] = (), **args: Any) -> list[Any]:
+    """Repair a flow at its revision; the count of unfinished atoms stays as it is."""
+    usual: dict[str, Any] = {"who": "operator", "what": "changes", "recount": 0}
+    for name in ("rev", "unfinished"):
+        usual[name] = args[name] if name in args else flow.hash("flow")[name]
+    return flow.call("flow_repair", rest=rest, **{**usual, **args})
 
 
 def _listed(links: Sequence[int]) -> str:

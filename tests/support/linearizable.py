@@ -5,6 +5,9 @@ its end so that a plain model, given the calls in that order, answers each as it
 answered. The search is that of Wing and Gong: of the calls that may come next (those
 that began before any other one has ended) try each that the model agrees with; what
 leads nowhere is remembered by the calls that are left and the state of the model.
+
+A call whose answer was lost may have been carried out at any time after its begin, or
+never: any answer of the model's agrees with it, and it may be left over.
 """
 
 from __future__ import annotations
@@ -26,12 +29,14 @@ class Call:
         answer: what came of it.
         begun: when it was made, by a clock that all processes share.
         ended: when the answer was there.
+        lost: whether no answer came, so that nobody knows whether it was carried out.
     """
 
     what: Any
     answer: Any
     begun: float
     ended: float
+    lost: bool = False
 
 
 def order_of(
@@ -47,13 +52,15 @@ def order_of(
         model: gives the answer to a call in a state, and the state after it.
 
     Returns:
-        The calls in that order, or None: the history is not linearizable.
+        The calls in that order, those left out that were lost and need not have been
+        carried out; None: the history is not linearizable.
     """
     calls = sorted(history, key=lambda call: call.begun)
+    known = frozenset(number for number, call in enumerate(calls) if not call.lost)
     place, hopeless = _Place(0, frozenset()), set[tuple[_Place, State]]()
     path: list[tuple[int, _Place, State]] = []
     tries = [_next(calls, place, state, model)]
-    while place.first < len(calls):
+    while not place.over(known):
         step = next(tries[-1], None)
         if step is not None:
             number, after = step
@@ -78,6 +85,10 @@ class _Place:
     first: int
     done: frozenset[int]
 
+    def over(self, known: frozenset[int]) -> bool:
+        """Whether all of these calls are done."""
+        return all(number < self.first or number in self.done for number in known)
+
     def without(self, number: int) -> _Place:
         """Take one more away."""
         first, done = self.first, self.done | {number}
@@ -100,10 +111,12 @@ def _next(
             break
         if number not in place.done:
             may.append(number)
-            first_end = min(first_end, calls[number].ended)
-    for number in may:
+            if not calls[number].lost:
+                first_end = min(first_end, calls[number].ended)
+    # Those that need not have been carried out come last.
+    for number in sorted(may, key=lambda number: calls[number].lost):
         call = calls[number]
         if call.begun <= first_end:
             answer, after = model(state, call.what)
-            if answer == call.answer:
+            if answer == call.answer or call.lost:
                 yield number, after

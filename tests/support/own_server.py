@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import redis
@@ -28,6 +30,7 @@ class OwnServer:
         kind: ``"redis"`` or ``"valkey"``.
         folder: for its data; it is made if it is not there.
         options: of the command line, name and value in turn.
+        environment: variables that it gets beside those of this process.
 
     Attributes:
         folder: where its data is.
@@ -36,10 +39,17 @@ class OwnServer:
         run_ids: of each time that it was started.
     """
 
-    def __init__(self, kind: str, folder: Path, *options: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._program = executable(kind) or absent(f"{kind}-server")
         self.folder = folder
         self._options: Sequence[str] = options
+        self._environment = {**os.environ, **(environment or {})}
         folder.mkdir(exist_ok=True)
         self.port = free_port()
         self.client = redis.Redis.from_url(self.url, decode_responses=True)
@@ -57,13 +67,23 @@ class OwnServer:
         self.process = subprocess.Popen(
             [self._program, *words, "--logfile", "server.log", *self._options],
             cwd=self.folder,
+            env=self._environment,
         )
         self.run_ids.add(str(eventually(self._run_id, 30)))
 
     def _run_id(self) -> str | None:
         with contextlib.suppress(redis.RedisError):
-            return str(self.client.info("server")["run_id"])
+            info = self.client.info()
+            return None if info["loading"] else str(info["run_id"])
         return None
+
+    def freeze(self, seconds: float) -> None:
+        """Stop it for a while: it answers nothing, and forgets nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            threading.Event().wait(seconds)
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill it without warning; also where it is stopped."""

@@ -12,6 +12,7 @@ drop_request      the connection is reset before the server sees the request
 drop_reply        the server does the work; the connection is reset instead of
                   answering
 half_reply        half of the answer comes, then the reset
+late_reply        the answer comes `Proxy.late_s` after the server gave it
 blackhole         no answer comes, and the connection stays open
 refuse            no new connection is let through (`Proxy.refuse`)
 ================  ===========================================================
@@ -29,7 +30,7 @@ import threading
 from types import TracebackType
 from typing import Literal
 
-Mode = Literal["drop_request", "drop_reply", "half_reply", "blackhole"]
+Mode = Literal["drop_request", "drop_reply", "half_reply", "late_reply", "blackhole"]
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -41,6 +42,7 @@ class Proxy:
         port: where clients connect, on 127.0.0.1.
         hits: how many requests were spoiled.
         refuse: whether new connections are cut at once.
+        late_s: how late an answer is that comes late.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -54,6 +56,7 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         self.hits = 0
         self.refuse = False
+        self.late_s = 1.0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Proxy:
@@ -173,6 +176,9 @@ class _Link:
             while reply := self._server.recv(1 << 16):
                 if self._mode == "blackhole":
                     continue
+                if self._mode == "late_reply":
+                    self._mode = None
+                    threading.Event().wait(self._proxy.late_s)
                 if self._mode == "half_reply":
                     self._client.sendall(reply[: max(1, len(reply) // 2)])
                 if self._mode is not None:

@@ -91,7 +91,9 @@ class Watched:
 
     def _agreed(self) -> bool:
         """Whether each sentinel knows the replica and the others."""
-        known = [client.sentinel_master(SERVICE) for client in self._sentinels]
+        known: list[Any] = [
+            client.sentinel_master(SERVICE) for client in self._sentinels
+        ]
         return all(
             row["num-slaves"] == 1 and row["num-other-sentinels"] == _SENTINELS - 1
             for row in known
@@ -184,7 +186,7 @@ class Cluster:
             }
             for number, node in enumerate(self.nodes):
                 first, last = number * _SLOTS // 3, (number + 1) * _SLOTS // 3 - 1
-                say = node.client.execute_command
+                say: Any = node.client.execute_command
                 say("CLUSTER", "ADDSLOTSRANGE", first, last)
                 say("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
                 say("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
@@ -206,7 +208,7 @@ class Cluster:
 
     def slot_of(self, key: str) -> int:
         """Number the slot of a key."""
-        say = self.nodes[0].client.execute_command
+        say: Any = self.nodes[0].client.execute_command
         return int(say("CLUSTER", "KEYSLOT", key))
 
     def owner(self, slot: int) -> OwnServer:

@@ -7,6 +7,7 @@ the revision of the entry that records it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -174,6 +175,11 @@ class Flow:
             attempt = entry.attempt
         return charged
 
+    def digest(self, atom: str, name: str) -> str | None:
+        """Return the SHA-256 of a field of an atom's results, byte for byte."""
+        text = self.results[atom].get(name)
+        return None if text is None else hashlib.sha256(text.encode()).hexdigest()
+
     def takeover_ms(self, atom: str, worker: str, since_ms: int) -> int | None:
         """Tell how long after a moment an atom of a dead worker ran elsewhere."""
         for claim in self.claims[atom]:
@@ -246,9 +252,9 @@ def broken_promises(
     noted = list(notes)
     return [
         *broken_records(flow),
-        *_order(flow),
+        *broken_order(flow),
         *_results(flow),
-        *_executions(flow, noted),
+        *broken_executions(flow, noted),
         *(_too_often(noted, hits) if hits is not None else ()),
     ]
 
@@ -264,7 +270,7 @@ def broken_after_loss(flow: Flow, notes: Iterable[Note]) -> list[str]:
         holders.setdefault(note.token, set()).add((note.atom, note.kind, note.pid))
     return [
         *broken_records(flow),
-        *_order(flow),
+        *broken_order(flow),
         *_results(flow),
         *(f"{token} was {who}" for token, who in holders.items() if len(who) > 1),
     ]
@@ -361,7 +367,7 @@ def _journal(flow: Flow) -> Iterator[str]:
             yield f"changes have {changes.get(atom['uuid'])} for {name}, not its rev"
 
 
-def _order(flow: Flow) -> Iterator[str]:
+def broken_order(flow: Flow) -> Iterator[str]:
     """Look whether each atom was begun, and reverted, when its turn had come."""
     after: dict[str, set[str]] = {name: set() for name in flow.atoms}
     for name, others in flow.before.items():
@@ -404,7 +410,7 @@ def _results(flow: Flow) -> Iterator[str]:
             yield f"{name} saw {result['saw']}, accepted are {saw}"
 
 
-def _executions(flow: Flow, notes: Iterable[Note]) -> Iterator[str]:
+def broken_executions(flow: Flow, notes: Iterable[Note]) -> Iterator[str]:
     """Look whether all that ran had a claim, and ran once for it."""
     ran = Counter(
         (note.atom, note.kind, note.token, note.pid)

@@ -6,6 +6,7 @@ The file is the witness that does not depend on Redis: lines are appended whole
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from taskflow import flow, task
@@ -24,6 +26,9 @@ from tests.support.eventually import eventually
 
 #: How many atoms `mixed` has.
 MIXED_ATOMS = 200
+
+#: How long a task lasts that computes, or holds the interpreter, in seconds.
+LONG_S = 2.5
 
 _OPEN_WITHIN_S = 60.0
 
@@ -97,7 +102,9 @@ class Noted(task.Task):
         takes_s: how long it lasts.
         gate: a file whose coming it waits for.
         end: how it ends: "return", "raise" or "die"; "raise-reverting" and
-            "die-reverting" are for its revert.
+            "die-reverting" are for its revert. "compute" and "hold" return, after
+            `LONG_S` of Python code, or of a C call that lets no other thread run: that
+            one only in the first attempt. "fork" waits for a child of its own.
     """
 
     def __init__(
@@ -123,6 +130,12 @@ class Noted(task.Task):
         about = self._note("begin")
         if self._gate is not None:
             eventually(Path(self._gate).exists, _OPEN_WITHIN_S)
+        if self._end == "compute":
+            _compute(LONG_S)
+        if self._end == "hold" and about.attempt == 0:
+            _hold_the_interpreter(LONG_S)
+        if self._end == "fork":
+            _fork(Path(f"{self._notes}.child"))
         self._last("")
         self._note("end")
         saw = {name: result["token"] for name, result in results.items()}
@@ -158,6 +171,25 @@ class Noted(task.Task):
         )
         append(self._notes, json.dumps(asdict(note)))
         return note
+
+
+def _compute(seconds: float) -> None:
+    until, number = monotonic() + seconds, 0
+    while monotonic() < until:
+        number += 1
+
+
+def _hold_the_interpreter(seconds: float) -> None:
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # PyDLL keeps the lock, CDLL does not
+
+
+def _fork(told: Path) -> None:
+    child = os.fork()
+    if not child:
+        told.write_text(str(os.getpid()), encoding="utf-8")
+        _compute(LONG_S)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def mixed(notes: str, takes_s: float = 0.003, *, fails: bool = False) -> Any:

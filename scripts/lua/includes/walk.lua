@@ -4,10 +4,12 @@
 --- @include "read_atom"
 --- @include "read_node"
 --- @include "start_anew"
+--- @include "start_over"
 --- @include "want_revert"
 -- walk(flow, plan, who) -> done: visit the next of the nodes that links lead to. What is done
--- with their atoms is named by plan.walk: revert (all is to be undone), again (all starts anew)
--- or ignore; how far it goes, by plan.depth, as in taskflow's deciders
+-- with their atoms is named by plan.walk: revert (all is to be undone), again (all starts
+-- anew), over (all starts anew, without its results) or ignore; how far it goes, by
+-- plan.depth, as in taskflow's deciders
 local WALK_LIMIT = 50
 local FURTHER = {ALL = 'tref', FLOW = 't', NEIGHBORS = ''}
 
@@ -45,6 +47,7 @@ local function walk(flow, plan, who)
     redis.call('SETBIT', keys.reached, node.number, 1)
     if atom and plan.walk == 'revert' then want_revert(flow, node, atom, who) end
     if atom and plan.walk == 'again' then start_anew(flow, atom, who) end
+    if atom and plan.walk == 'over' then start_over(flow, atom, who) end
     if atom and plan.walk == 'ignore' then leave_out(flow, atom, who) end
   end
   for i, entry in ipairs(queue) do left[i] = entry[1] .. '@' .. entry[2] end

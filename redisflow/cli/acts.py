@@ -1,0 +1,163 @@
+"""What commands that change runs share: which runs, a yes, and what came of it.
+
+Runs are named, or chosen by filters; then the number of runs is told first. Each run
+is acted upon by itself: one that refuses does not keep the others from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from redisflow.cli.completion import complete_run
+from redisflow.cli.flows import find_flow
+from redisflow.cli.listing import RunSummary, WantedRuns, list_runs
+from redisflow.cli.options import Output
+from redisflow.cli.problems import Status, UsageProblem, line_of, printable
+from redisflow.cli.reports import json_text
+from redisflow.cli.terminal import confirm, say, whole_output
+from redisflow.engine.loading import META_RUN_ID
+from redisflow.errors import InvalidState, Locked, NotFound
+from redisflow.persistence import RedisBackend
+
+RunsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN]...",
+        help="Run ids, uuids of flows, or at least four characters that one begins"
+        " with. Or choose runs with --state, --older, --newer and --name.",
+        show_default=False,
+        autocompletion=complete_run,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A run that is acted upon.
+
+    Attributes:
+        flow_uuid: of its flow.
+        label: what a person calls it by.
+        run_id: its run id; None if it has none.
+    """
+
+    flow_uuid: str
+    label: str
+    run_id: str | None
+
+
+#: Acts upon a run; returns what came of it, in words, and for the JSON.
+Act = Callable[[Chosen], tuple[str, Mapping[str, Any]]]
+
+
+def choose(
+    backend: RedisBackend, runs: Sequence[str] | None, wanted: WantedRuns
+) -> list[Chosen]:
+    """Find the runs that are named, or those that filters choose.
+
+    Raises:
+        UsageProblem: neither names nor filters, or both, or a name that is unknown.
+    """
+    filtered = wanted != WantedRuns(limit=wanted.limit)
+    if runs and (filtered or wanted.limit is not None):
+        raise UsageProblem("name runs, or choose them with filters: not both")
+    if not runs and not filtered:
+        raise UsageProblem("which runs? Name them, or choose with --state, --name, …")
+    if runs:
+        return [_named(backend, text) for text in runs]
+    return [chosen_of(each) for each in list_runs(backend, wanted)]
+
+
+def chosen_of(run: RunSummary) -> Chosen:
+    """Take a run from a list."""
+    return Chosen(run.flow_uuid, run.label, run.run_id)
+
+
+def _named(backend: RedisBackend, text: str) -> Chosen:
+    uuid = find_flow(backend, text)
+    key = backend.keys.of_flow(uuid).flow
+    found = backend.client.execute("HGET", key, f"meta:{META_RUN_ID}")
+    run_id = None if found is None else str(backend.codec.decode(found, key=key))
+    return Chosen(uuid, run_id or uuid, run_id)
+
+
+def act_upon(
+    chosen: Sequence[Chosen],
+    act: Act,
+    *,
+    verb: str,
+    asks: bool,
+    yes: bool,
+    dry_run: bool,
+    output: Output,
+) -> int:
+    """Act upon runs, one after the other; returns the exit status.
+
+    Args:
+        chosen: the runs.
+        act: what is done with each.
+        verb: what that is called, such as ``suspend``.
+        asks: whether a person is asked first.
+        yes: whether the answer was given beforehand.
+        dry_run: only tell which runs it would be.
+        output: how what came of it is printed.
+    """
+    if dry_run:
+        say(f"{_number(chosen)} to {verb}")
+        _print([_record(each, f"would {verb}", {}) for each in chosen], output)
+        return Status.SUCCESS
+    if not chosen:
+        say("no such run")
+    elif asks:
+        names = ", ".join(printable(each.label) for each in chosen[:3])
+        more = ", …" if len(chosen) > 3 else ""  # noqa: PLR2004
+        confirm(f"{verb} {_number(chosen)} ({names}{more})?", yes=yes)
+    records = [_done(act, each, output) for each in chosen]
+    if output is not Output.HUMAN:
+        _print(records, output)
+    refused = any("error" in record for record in records)
+    return Status.STATE if refused else Status.SUCCESS
+
+
+def _number(chosen: Sequence[Chosen]) -> str:
+    return f"{len(chosen):,} run{'' if len(chosen) == 1 else 's'}"
+
+
+def _done(act: Act, chosen: Chosen, output: Output) -> dict[str, Any]:
+    """Act upon one run, and tell a person what came of it."""
+    try:
+        text, fields = act(chosen)
+        told = text
+    except (InvalidState, Locked, NotFound) as error:
+        told = line_of(error)
+        text, fields = "refused", {"error": told}
+    if output is Output.HUMAN:
+        say(f"run {printable(chosen.label)}: {told}")
+    return _record(chosen, text, fields)
+
+
+def _record(chosen: Chosen, text: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "run_id": chosen.run_id,
+        "flow_uuid": chosen.flow_uuid,
+        "result": text,
+        **fields,
+    }
+
+
+def _print(records: Sequence[Mapping[str, Any]], output: Output) -> None:
+    with whole_output():
+        if output is Output.HUMAN:
+            for record in records:
+                name = record["run_id"] or record["flow_uuid"]
+                sys.stdout.write(f"{record['result']} {printable(name)}\n")
+        elif output is Output.JSON:
+            sys.stdout.write(json_text({"runs": list(records)}, output))
+        else:
+            for record in records:
+                sys.stdout.write(json_text(record, output))

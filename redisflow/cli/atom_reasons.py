@@ -1,0 +1,132 @@
+"""Why an atom is not further than it is, or why it waits for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from taskflow import states
+
+from redisflow.cli.progress import state_of
+from redisflow.cli.reasons import Reason, failures_of, reasons_of_flow
+from redisflow.cli.situation import Situation, node_of
+from redisflow.cli.terminal import worker_text
+from redisflow.cli.waits import reverts_in, waits_in
+from redisflow.cli.work_reasons import TODO, declined_by, held_by
+from redisflow.persistence.records import AtomRecord
+
+_LINES = 10
+_LIMIT = 50
+
+
+def reasons_of_atom(situation: Situation, atom: AtomRecord) -> Iterator[Reason]:
+    """Say what an atom waits for, or why it waits for nothing."""
+    yield from _of_atom(situation, atom)
+    if state_of(atom) not in _settled(atom):
+        yield from reasons_of_flow(situation)
+
+
+def _settled(atom: AtomRecord) -> Iterable[str]:
+    """Give the states in which an atom waits for nothing."""
+    intention = str(atom.detail.intention)
+    found = {states.IGNORE, states.REVERTED, states.REVERT_FAILURE}
+    if intention not in ("REVERT", "RETRY"):
+        found.add(states.SUCCESS)
+    return found
+
+
+def _of_atom(situation: Situation, atom: AtomRecord) -> Iterator[Reason]:
+    yield from failures_of(
+        atom.name, situation.view.failures.get(atom.name, {}), named=False
+    )
+    if atom.node < 0 or atom.node not in situation.nodes:
+        if situation.nodes:
+            yield Reason("no_node", "it is no part of the structure that is run now")
+        else:
+            yield Reason("no_node", "the flow's structure is not in Redis yet")
+        return
+    claims = [claim for claim in situation.claims if claim.node == atom.node]
+    items = [item for item in situation.ready if node_of(item) == atom.node]
+    for claim in claims:
+        yield held_by(situation, claim)
+    for item in items:
+        if item in situation.declined:
+            yield declined_by(situation, item)
+        else:
+            yield _todo(situation, atom, item)
+    if not claims and not items:
+        yield from _of_state(situation, atom)
+
+
+def _todo(situation: Situation, atom: AtomRecord, item: str) -> Reason:
+    kind = item.rpartition(":")[2]
+    text = f"it {TODO.get(kind, kind)}"
+    if atom.attempt and state_of(atom) != states.PENDING:
+        text += f"; {atom.attempt} worker(s) died on it"
+    place = situation.ready.index(item)
+    if place:
+        text += f"; {place:,} item(s) come before it"
+    return Reason("ready", text, {"item": item, "place": place})
+
+
+def _of_state(situation: Situation, atom: AtomRecord) -> Iterator[Reason]:
+    """Say what an atom waits for that nobody holds and that is not ready."""
+    state, intention = state_of(atom), str(atom.detail.intention)
+    limit = _LIMIT
+    if state == states.PENDING:
+        if intention != "EXECUTE":
+            yield Reason("left_out", f"its intention is {intention}: it will not run")
+            return
+        waits = waits_in(situation.nodes, situation.view.atoms, limit=limit)
+        yield from _predecessors(situation, waits.get(atom.name, []), "it waits for")
+        if atom.name not in waits:
+            yield _nothing_before(situation, atom)
+    elif intention in ("REVERT", "RETRY") and state in (states.SUCCESS, states.FAILURE):
+        waits = reverts_in(situation.nodes, situation.view.atoms, limit=limit)
+        word = "reverted" if intention == "REVERT" else "tried again"
+        yield Reason("to_undo", f"it is to be {word}")
+        yield from _predecessors(
+            situation, waits.get(atom.name, []), "first comes what is after it:"
+        )
+    else:
+        yield Reason("state", _STATES.get(state, f"it is {state}"))
+
+
+_STATES = {
+    states.SUCCESS: "it is done",
+    states.IGNORE: "a decider said no: it was left out",
+    states.REVERTED: "it was reverted",
+    states.REVERT_FAILURE: "its revert has failed: the run ends for it",
+    states.FAILURE: "it has failed",
+    states.RUNNING: "nobody holds it, and it is not ready to be taken up again",
+    states.REVERTING: "nobody holds it, and it is not ready to be taken up again",
+    states.RETRYING: "what comes after it is being put back, to be tried again",
+}
+
+
+def _predecessors(
+    situation: Situation, names: Sequence[str], text: str
+) -> Iterator[Reason]:
+    by_name = {atom.name: atom for atom in situation.view.atoms}
+    for number, name in enumerate(names):
+        if number == _LINES:
+            yield Reason("waits", f"{text} {len(names) - number} more atoms or more")
+            return
+        atom = by_name[name]
+        intention = str(atom.detail.intention)
+        to = "" if intention == "EXECUTE" else f", to {intention.lower()}"
+        owner = f", by {worker_text(atom.owner)}" if atom.owner else ""
+        yield Reason(
+            "waits",
+            f"{text} {name} ({state_of(atom)}{to}{owner})",
+            {"atom": name, "state": state_of(atom), "intention": intention},
+        )
+
+
+def _nothing_before(situation: Situation, atom: AtomRecord) -> Reason:
+    if situation.view.record.state in (None, states.PENDING):
+        return Reason("not_begun", "nothing is before it: it is among the first")
+    left = situation.missing.get(str(atom.node), 0)
+    if left:
+        text = f"nothing before it holds it back, but {left} are counted as if"
+        return Reason("counter", f"{text}: see 'redisflow doctor'", {"missing": left})
+    return Reason("nothing", "nothing before it holds it back")

@@ -1,0 +1,157 @@
+"""``redisflow doctor``: is all that is stored whole, and the server fit for it?"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from redisflow.cli.flows import find_flow
+from redisflow.cli.options import Output, OutputOption, Url
+from redisflow.cli.problems import Status, printable
+from redisflow.cli.terminal import console_on, say, whole_output
+from redisflow.codec import dumps_plain
+from redisflow.doctor import (
+    RULES,
+    Finding,
+    Severity,
+    check_flow,
+    check_namespace,
+    check_server,
+    repair_flow,
+    repair_namespace,
+)
+from redisflow.doctor.snapshot import text
+from redisflow.persistence import RedisBackend
+
+EPILOG = """\
+[bold]Examples[/bold]
+
+redisflow doctor
+
+redisflow doctor nightly -o json
+
+redisflow doctor --repair --dry-run
+
+Exit status: 0 nothing is wrong (warnings and notes do not count), 5 errors were found,
+2 usage, 4 server. With --repair: 5 where an error is left that cannot be mended.
+"""
+
+_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_PAGE = 500
+
+
+def doctor(
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Look at this run only: a run id, a uuid, or at least four"
+            " characters that it begins with. Without it: the server, indexes, and"
+            " all runs.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Compute anew what is derived: counters, the order of changes,"
+            " indexes. States, results and the journal are left as they are.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what --repair would mend.")
+    ] = False,
+    url: Url = None,
+    output: OutputOption = Output.HUMAN,
+) -> int:
+    """Look whether what is stored is whole, and whether the server is set up for it.
+
+    Only reads, unless told to repair. It may be run at any time: a flow that is at work
+    is read until it stands still for a moment.
+    """
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        flows = [find_flow(backend, run)] if run is not None else _all_flows(backend)
+        findings = [] if run is not None else check_server(backend.client)
+        mended: list[Finding] = []
+        if repair and not dry_run:
+            mended = [] if run is not None else repair_namespace(backend)
+            for uuid in flows:
+                mended += repair_flow(backend, uuid)
+        if run is None:
+            findings += check_namespace(backend)
+        for uuid in flows:
+            findings += check_flow(backend, uuid)
+    _print(findings, mended, len(flows), output, would=dry_run)
+    errors = any(finding.severity is Severity.ERROR for finding in findings)
+    return Status.STATE if errors else Status.SUCCESS
+
+
+def _all_flows(backend: RedisBackend) -> list[str]:
+    """Name all flows of the namespace: those with a hash, whatever the index says."""
+    space = backend.keys.of_flow("*").flow
+    keys = sorted(map(text, set(backend.client.scan(space))))
+    prefix, _, suffix = space.partition("*")
+    return [key.removeprefix(prefix).removesuffix(suffix) for key in keys]
+
+
+def _print(
+    findings: Sequence[Finding],
+    mended: Sequence[Finding],
+    flows: int,
+    output: Output,
+    *,
+    would: bool,
+) -> None:
+    if output is Output.JSON:
+        document = {
+            "flows": flows,
+            "findings": [_document(finding) for finding in findings],
+            "repaired": [_document(finding) for finding in mended],
+        }
+        with whole_output() as stream:
+            stream.write(dumps_plain(document, indent=True).decode() + "\n")
+        return
+    console = console_on(sys.stdout)
+    for finding in mended:
+        console.print(_line(finding, "mended "), soft_wrap=True)
+    for severity in Severity:
+        for finding in findings:
+            if finding.severity is severity:
+                lead = "would mend " if would and finding.repairable else ""
+                console.print(_line(finding, lead), soft_wrap=True)
+    counts = Counter(finding.severity for finding in findings)
+    told = ", ".join(
+        f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"
+        for severity in Severity
+        if counts[severity]
+    )
+    say(f"looked at {flows:,} flow{'' if flows == 1 else 's'}: {told or 'all is well'}")
+
+
+def _line(finding: Finding, lead: str) -> Text:
+    line = Text(lead)
+    line.append(f"{finding.severity} ", _STYLES[finding.severity])
+    line.append(finding.rule, "bold")
+    where = finding.key or "server"
+    line.append(f"  {printable(finding.message)}  ({printable(where)})")
+    return line
+
+
+def _document(finding: Finding) -> dict[str, object]:
+    return {
+        "severity": str(finding.severity),
+        "rule": finding.rule,
+        "text": RULES[finding.rule].text,
+        "message": finding.message,
+        "key": finding.key or None,
+        "flow": finding.flow or None,
+        "repairable": finding.repairable,
+    }

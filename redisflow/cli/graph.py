@@ -1,0 +1,88 @@
+"""``redisflow graph``: the structure of a run as a picture, coloured by states."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from redisflow.cli.drawing import Picture, to_dot, to_mermaid, to_svg
+from redisflow.cli.flows import find_flow, read_view
+from redisflow.cli.nodes import parse_nodes
+from redisflow.cli.options import READING_STATUS, RunArgument, Url
+from redisflow.cli.problems import UsageProblem
+from redisflow.cli.terminal import whole_output
+from redisflow.cli.unreadable import backend_to_look
+
+EPILOG = f"""\
+[bold]Examples[/bold]
+
+redisflow graph nightly --format svg > nightly.svg
+
+redisflow graph nightly --to nightly.svg
+
+redisflow graph nightly | dot -Tpng > nightly.png
+
+redisflow graph nightly --format mermaid
+
+{READING_STATUS}
+"""
+
+
+class Format(StrEnum):
+    """What a picture is written as."""
+
+    DOT = "dot"
+    MERMAID = "mermaid"
+    SVG = "svg"
+
+
+_WRITERS = {Format.DOT: to_dot, Format.MERMAID: to_mermaid, Format.SVG: to_svg}
+
+
+def graph(
+    run: RunArgument,
+    *,
+    form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Graphviz' dot, mermaid, or SVG, which is drawn here. Without it, what"
+            " the ending of --to says, or else dot.",
+            show_default=False,
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="Write it there, not to stdout.",
+            show_default=False,
+        ),
+    ] = None,
+    url: Url = None,
+) -> None:
+    """Draw the structure of a run, coloured by the states of its atoms."""
+    with contextlib.closing(backend_to_look(url)) as backend:
+        view = read_view(backend, find_flow(backend, run))
+    picture = Picture.of(view, parse_nodes(view.graph))
+    text = _WRITERS[form or _format_of(to)](picture)
+    if to is None:
+        with whole_output():
+            sys.stdout.write(text)
+        return
+    try:
+        to.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageProblem(f"--to {to}: {error.strerror}") from error
+
+
+def _format_of(to: Path | None) -> Format:
+    endings = {".svg": Format.SVG, ".mmd": Format.MERMAID, ".mermaid": Format.MERMAID}
+    return Format.DOT if to is None else endings.get(to.suffix, Format.DOT)

@@ -1,0 +1,140 @@
+"""``redisflow ls``: the runs of a namespace, the newest first."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from redisflow.cli.clock import ServerClock, iso_time
+from redisflow.cli.listing import RunSummary, WantedRuns, list_runs
+from redisflow.cli.options import (
+    READING_STATUS,
+    LimitOption,
+    NameOption,
+    NewerOption,
+    OlderOption,
+    Output,
+    OutputOption,
+    StatesOption,
+    Url,
+    WatchOption,
+)
+from redisflow.cli.problems import printable
+from redisflow.cli.progress import state_text
+from redisflow.cli.reports import Report, show_report, table_of
+from redisflow.cli.terminal import duration
+from redisflow.cli.unreadable import backend_to_look
+
+EPILOG = f"""\
+[bold]Examples[/bold]
+
+redisflow ls
+
+redisflow ls --state RUNNING --state SUSPENDED --newer 2h
+
+redisflow ls --name 'order-*' --older 7d -o jsonl | jq -r .flow_uuid
+
+redisflow ls --watch=5
+
+DONE counts atoms that are SUCCESS or IGNORE; ALIVE counts workers. The newest 50 runs
+are shown to a person, all of them to a program, unless --limit says otherwise.
+
+{READING_STATUS}
+"""
+
+_ROWS = 50
+_SHORT = 8
+
+
+def ls(
+    *,
+    state: StatesOption = None,
+    older: OlderOption = None,
+    newer: NewerOption = None,
+    name: NameOption = None,
+    limit: LimitOption = None,
+    watch: WatchOption = None,
+    url: Url = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """List runs: how far they are, who is at work, and when something changed.
+
+    Only reads; ages and times are by the server's clock.
+    """
+    most = limit
+    if limit is None and output is Output.HUMAN:
+        most = _ROWS + 1
+    wanted = WantedRuns(frozenset(state or ()), older, newer, name, most)
+    with contextlib.closing(backend_to_look(url)) as backend:
+
+        def read() -> Report:
+            runs = list_runs(backend, wanted)
+            return Report(
+                human=lambda console: _print(
+                    list(runs), ServerClock(backend.client), console, limit=limit
+                ),
+                document=lambda: {"runs": [_record(each) for each in runs]},
+                records=lambda: map(_record, runs),
+            )
+
+        show_report(read, output, watch)
+
+
+def _print(
+    runs: Sequence[RunSummary],
+    clock: ServerClock,
+    console: Console,
+    *,
+    limit: int | None,
+) -> None:
+    if not runs:
+        console.print("no runs")
+        return
+    shown = runs if limit is not None else runs[:_ROWS]
+    now_ms = clock.now_ms()
+    rows = [_row(each, now_ms) for each in shown]
+    table = table_of(
+        rows,
+        numeric=("DONE", "ALIVE", "AGE", "CHANGED"),
+        whole=("UUID", "STATE"),
+    )
+    console.print(table)
+    if len(shown) < len(runs):
+        more = f"only the newest {_ROWS} runs: --limit N, or -o json"
+        console.print(Text(more, "dim"), soft_wrap=True)
+
+
+def _row(run: RunSummary, now_ms: float) -> dict[str, str | Text]:
+    done = "?" if run.done is None else f"{run.done:,}"
+    return {
+        "UUID": printable(run.flow_uuid[:_SHORT]),
+        "RUN ID": Text(printable(run.run_id or "-")),
+        "FLOW": Text(printable(run.name)),
+        "STATE": state_text(run.state),
+        "DONE": f"{done}/{run.atoms:,}",
+        "ALIVE": f"{run.workers:,}" if run.workers else "-",
+        "AGE": duration((now_ms - run.created_at) / 1000),
+        "CHANGED": duration((now_ms - run.updated_at) / 1000),
+    }
+
+
+def _record(run: RunSummary) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "flow_uuid": run.flow_uuid,
+        "name": run.name,
+        "state": run.state,
+        "run": run.run,
+        "ended": run.ended,
+        "cancelled": run.cancelled,
+        "rev": run.rev,
+        "atoms": run.atoms,
+        "done": run.done,
+        "workers": run.workers,
+        "created_at": iso_time(run.created_at),
+        "updated_at": iso_time(run.updated_at),
+    }

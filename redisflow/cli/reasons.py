@@ -1,0 +1,205 @@
+"""Reasons that concern all of a run: what keeps anything from being handed out.
+
+What the scripts look at before they hand out work is looked at here in the same order:
+is the run on, is it being started, is it halted, is a change of many records in
+progress, is a failure being resolved, and is anybody there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from taskflow import states
+from taskflow.types.failure import Failure
+
+from redisflow.cli.clock import iso_time
+from redisflow.cli.outcome import describe_failure, failure_line
+from redisflow.cli.situation import Claim, Situation, node_of
+from redisflow.cli.terminal import duration, worker_text
+from redisflow.rwlock import LockOwner
+
+#: Failures that are told of.
+_FAILURES = 10
+_ENDED = (states.SUCCESS, states.FAILURE, states.REVERTED, states.SUSPENDED)
+_PHASES = {
+    "reset": "putting atoms back to PENDING",
+    "mark": "marking atoms to be reverted",
+    "forward": "counting what each atom waits for",
+    "backward": "counting what each revert waits for",
+}
+_WALKS = {
+    "revert": "marking what is to be reverted",
+    "again": "putting back what is to be tried again",
+    "ignore": "leaving out what a decider said no to",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason.
+
+    Attributes:
+        kind: a word for programs.
+        text: a sentence for people.
+        about: names and figures that it is about.
+    """
+
+    kind: str
+    text: str
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def is_over(situation: Situation) -> bool:
+    """Tell whether the run has ended."""
+    record = situation.view.record
+    if record.run <= record.ended:
+        return True
+    return record.state in _ENDED and not situation.view.workers
+
+
+def reasons_of_flow(situation: Situation) -> Iterator[Reason]:
+    """Say what keeps all of a flow from going on."""
+    fields, record = situation.fields, situation.view.record
+    if (cancelled := fields.get("cancelled")) is not None:
+        who, _, reason = cancelled.partition(" ")
+        text = f"cancelled by {worker_text(who)}" + (f": {reason}" if reason else "")
+        yield Reason("cancelled", text, {"who": who, "reason": reason})
+    if is_over(situation):
+        yield from _end(situation)
+        return
+    yield from _phase(situation)
+    yield from _lock(situation)
+    yield from _halts(situation.halts, "the run is being ended for a failure")
+    if situation.plan:
+        what = _planned(situation.plan)
+        text = f"a change of many records is in progress ({what}); until it is done"
+        yield Reason("plan", f"{text} nothing is handed out", {"plan": what})
+    if resolving := fields.get("resolving"):
+        yield _resolving(situation, resolving)
+    if not situation.view.workers and record.state not in (None, states.PENDING):
+        text = "no worker is alive: nothing goes on until one comes"
+        yield Reason("no_worker", text)
+
+
+def _phase(situation: Situation) -> Iterator[Reason]:
+    """Say where between two runs a flow is."""
+    state = situation.view.record.state or states.PENDING
+    if state == states.PENDING and not situation.fields.get("starter"):
+        yield _not_begun(situation)
+    elif state == states.SUSPENDING:
+        number = len(situation.claims)
+        text = f"it is being suspended: {number} item(s) are still held"
+        yield Reason("suspending", text, {"held": number})
+    if starter := situation.fields.get("starter"):
+        yield _starting(situation, starter)
+
+
+def _end(situation: Situation) -> Iterator[Reason]:
+    record = situation.view.record
+    state = record.state or states.PENDING
+    text = f"run {record.run} has ended: {state}"
+    if state == states.SUSPENDED:
+        text = f"run {record.run} is suspended: its next run goes on from here"
+    yield Reason("suspended" if state == states.SUSPENDED else "ended", text)
+    if state in (states.FAILURE, states.REVERTED):
+        yield from _halts(situation.halts, "it was ended for a failure")
+        for name, failures in list(situation.view.failures.items())[:_FAILURES]:
+            yield from failures_of(name, failures)
+
+
+def _not_begun(situation: Situation) -> Reason:
+    submitted = int(situation.fields.get("submitted") or 0)
+    if submitted > situation.view.record.ended:
+        servers = situation.servers
+        text = f"it was submitted, and {servers} serving worker(s) may take it up"
+        if not servers:
+            text = "it was submitted, and no worker serves: start 'redisflow worker'"
+        return Reason("submitted", text, {"servers": servers})
+    return Reason("not_begun", "the run has not begun: nobody has started it")
+
+
+def _starting(situation: Situation, starter: str) -> Reason:
+    left = situation.view.workers.get(starter)
+    who = worker_text(starter)
+    if left is None:
+        text = f"{who} was starting the run and is dead: whoever comes next starts it"
+    else:
+        text = f"{who} is starting the run; its lease goes on for {duration(left)}"
+    return Reason("starting", text, {"worker": starter, "lease_left_s": left})
+
+
+def _lock(situation: Situation) -> Iterator[Reason]:
+    for holder in situation.holders:
+        yield Reason(
+            "lock",
+            f"the flow's lock is held: {_who(holder)} {holder.does} in it for"
+            f" {duration(holder.age_s)}, and its lease goes on for"
+            f" {duration(holder.lease_s)}; others' changes wait",
+            {
+                "host": holder.host,
+                "pid": holder.pid,
+                "thread": holder.thread,
+                "does": holder.does,
+                "since": iso_time(holder.since_ms),
+                "lease_left_s": holder.lease_s,
+                "fence": situation.fence,
+            },
+        )
+
+
+def _who(owner: LockOwner) -> str:
+    return f"{owner.host}:{owner.pid} ({owner.thread})"
+
+
+def _halts(halts: Sequence[Failure], text: str) -> Iterator[Reason]:
+    for failure in halts:
+        told = describe_failure(failure)
+        line = failure_line(told)
+        yield Reason("halt", f"{text}: {line}", {"failure": told})
+
+
+def _planned(plan: Mapping[str, str]) -> str:
+    if walk := plan.get("walk"):
+        return _WALKS.get(walk, walk)
+    if phases := plan.get("phases"):
+        phase = phases.partition(",")[0]
+        return f"{_PHASES.get(phase, phase)}, at node {plan.get('cursor', '0')}"
+    return "opening what comes after atoms that are done"
+
+
+def _resolving(situation: Situation, item: str) -> Reason:
+    claim = next((each for each in situation.claims if each.item == item), None)
+    atom = situation.atoms.get(node_of(item))
+    name = item if atom is None else atom.name
+    who = "nobody" if claim is None else holder_text(claim)
+    text = f"what the failure of {name} means is being resolved, by {who}"
+    text += "; nothing else is handed out meanwhile"
+    worker = None if claim is None else claim.worker
+    return Reason("resolving", text, {"atom": name, "worker": worker})
+
+
+def failures_of(
+    name: str, failures: Mapping[str, Failure], *, named: bool = True
+) -> Iterator[Reason]:
+    """Tell how an atom has failed."""
+    for method, key in (("execute", "failure"), ("revert", "revert_failure")):
+        if (failure := failures.get(key)) is not None:
+            told = {
+                "atom": name if named else None,
+                "method": method,
+                **describe_failure(failure),
+            }
+            yield Reason(
+                "failure", failure_line(told), {"failure": {**told, "atom": name}}
+            )
+
+
+def holder_text(claim: Claim) -> str:
+    """Name who holds an item, and what is left of its lease."""
+    who = worker_text(claim.worker)
+    if claim.lease_s <= 0:
+        lapsed = "whose lease is over: the next worker that looks takes it back"
+        return f"{who} ({lapsed})"
+    return f"{who} (lease left: {duration(claim.lease_s)})"

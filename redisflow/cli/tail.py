@@ -1,0 +1,271 @@
+"""``redisflow tail``: the journal of a run, and what is added to it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from taskflow import states
+
+from redisflow.cli.clock import iso_time
+from redisflow.cli.flows import find_flow
+from redisflow.cli.options import Output, OutputOption, RunArgument, Url
+from redisflow.cli.problems import Status, line_of, printable
+from redisflow.cli.progress import state_text
+from redisflow.cli.reports import json_text
+from redisflow.cli.terminal import (
+    console_on,
+    discard_output,
+    say,
+    worker_text,
+)
+from redisflow.cli.unreadable import backend_to_look
+from redisflow.errors import Unavailable
+from redisflow.persistence import RedisBackend
+from redisflow.persistence.commands import run_many
+from redisflow.persistence.journal import Entry, Gap, Journal
+
+EPILOG = """\
+[bold]Examples[/bold]
+
+redisflow tail nightly
+
+redisflow tail nightly -n 20 --follow no
+
+redisflow tail nightly --since 118 -o jsonl
+
+redisflow tail nightly --follow forever
+
+A line has the time, the revision, the atom (* is the flow itself), the states before
+and after, and, where they say something, the intention, the worker's process, the
+attempt and a reason. It is followed until the run has ended; Ctrl-C ends it, too.
+
+[bold]Exit status[/bold]: 0 all was shown, and the run, if it has ended, was a success;
+1 it failed or was reverted; 2 usage or no such run; 3 it is suspended; 4 server, or the
+flow was removed; 130 interrupted.
+"""
+
+_BLOCK_S = 2.0
+_WIDEST_NAME = 32
+_REASONS = {
+    "trimmed": "the beginning of the journal was cut off: entries are missing here",
+    "rewound": "the server has lost its last entries: some of those above are void",
+    "recreated": "the flow was removed and made anew: its journal begins here",
+}
+
+
+class Follow(StrEnum):
+    """How long a journal is followed."""
+
+    NO = "no"
+    END = "end"
+    FOREVER = "forever"
+
+
+def tail(
+    run: RunArgument,
+    *,
+    since: Annotated[
+        int | None,
+        typer.Option(
+            "--since",
+            metavar="REV",
+            min=0,
+            help="What came after this revision of the flow. Without it, and without"
+            " -n: all.",
+            show_default=False,
+        ),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            metavar="N",
+            min=0,
+            help="The last N entries, and what follows.",
+            show_default=False,
+        ),
+    ] = None,
+    follow: Annotated[
+        Follow,
+        typer.Option(
+            "--follow",
+            "-f",
+            help="Whether to wait for more: no; until the run has ended; or on and on,"
+            " through its next runs.",
+        ),
+    ] = Follow.END,
+    url: Url = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Show the journal of a run, and follow it until the run has ended.
+
+    Only reads. A server that is away is waited for, and nothing is shown twice.
+    """
+    if since is not None and number is not None:
+        raise typer.BadParameter("--since and -n exclude each other")
+    with contextlib.closing(backend_to_look(url)) as backend:
+        uuid = find_flow(backend, run)
+        journal = Journal(backend, uuid, since=since)
+        if number is not None:
+            journal.tail(number)
+        shown = _Shown(backend, uuid, output)
+        try:
+            if _follow(journal, shown, follow):
+                shown.finish()
+                raise typer.Exit(_status(backend, uuid, journal))
+        except KeyboardInterrupt:
+            raise typer.Exit(Status.INTERRUPTED) from None
+
+
+def _follow(journal: Journal, shown: _Shown, follow: Follow) -> bool:
+    """Show entries until there are enough; False if nobody looks any more."""
+    while True:
+        try:
+            found = journal.read(0.0 if follow is Follow.NO else _BLOCK_S)
+        except Unavailable as error:
+            if follow is Follow.NO:
+                raise
+            say(f"{line_of(error)}; waiting")
+            continue
+        try:
+            shown.add(found)
+        except BrokenPipeError:
+            discard_output()
+            return False
+        if found:
+            continue
+        if follow is Follow.NO or (journal.over and follow is Follow.END):
+            return True
+
+
+def _status(backend: RedisBackend, uuid: str, journal: Journal) -> Status:
+    """Tell how a run has ended, if it has."""
+    key = backend.keys.of_flow(uuid).flow
+    ((state,),) = run_many(backend.client, [("HMGET", key, "state")])
+    if not journal.over or state is None:
+        return Status.SUCCESS
+    if state == states.SUSPENDED.encode():
+        return Status.SUSPENDED
+    failed = state in (states.FAILURE.encode(), states.REVERTED.encode())
+    return Status.FAILED if failed else Status.SUCCESS
+
+
+class _Shown:
+    """Prints entries of one flow."""
+
+    def __init__(self, backend: RedisBackend, uuid: str, output: Output) -> None:
+        self._client = backend.client
+        self._keys = backend.keys.of_flow(uuid)
+        self._output = output
+        self._console = console_on(sys.stdout)
+        self._names: dict[str, str] = {"": "*"}
+        self._width = 1
+        self._records: list[dict[str, Any]] = []
+
+    def add(self, found: Sequence[Entry | Gap]) -> None:
+        """Print what was read; one JSON document waits for its end.
+
+        Raises:
+            BrokenPipeError: nobody reads it any more.
+        """
+        entries = [each for each in found if isinstance(each, Entry)]
+        self._learn_names({each.atom for each in entries})
+        for each in found:
+            if self._output is Output.HUMAN:
+                self._print(each)
+            else:
+                self._records.append(self._record(each))
+        if self._output is Output.JSONL:
+            for record in self._records:
+                sys.stdout.write(json_text(record, self._output))
+            self._records.clear()
+        sys.stdout.flush()
+
+    def finish(self) -> None:
+        """Print the one document, if that is wanted."""
+        if self._output is Output.JSON:
+            document = {"entries": self._records}
+            try:
+                sys.stdout.write(json_text(document, self._output))
+                sys.stdout.flush()
+            except BrokenPipeError:
+                discard_output()
+
+    def _learn_names(self, uuids: Iterable[str]) -> None:
+        new = [uuid for uuid in uuids if uuid not in self._names]
+        names = run_many(
+            self._client, [("HGET", self._keys.atom(uuid), "name") for uuid in new]
+        )
+        for uuid, name in zip(new, names, strict=True):
+            self._names[uuid] = uuid if name is None else name.decode()
+
+    def _print(self, each: Entry | Gap) -> None:
+        if isinstance(each, Gap):
+            text = Text(f"--- {_REASONS[each.reason]}", "yellow")
+            self._console.print(text, soft_wrap=True)
+            return
+        name = Text(printable(self._names[each.atom]))
+        self._width = min(_WIDEST_NAME, max(self._width, name.cell_len))
+        cut = self._width if self._console.is_terminal else name.cell_len
+        name.truncate(cut, overflow="ellipsis")
+        name.append(" " * (self._width - name.cell_len))
+        at = datetime.datetime.fromtimestamp(each.time_ms / 1000, datetime.UTC)
+        line = Text.assemble(
+            (at.astimezone().strftime("%H:%M:%S.%f")[:-3], "dim"),
+            f" {each.rev:>5} ",
+            name,
+            " ",
+            *_move(each),
+            *(f"  {printable(note)}" for note in _notes(each)),
+        )
+        self._print_line(line)
+
+    def _print_line(self, line: Text) -> None:
+        self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+
+    def _record(self, each: Entry | Gap) -> dict[str, Any]:
+        if isinstance(each, Gap):
+            return {"gap": each.reason, "after": each.after}
+        return {
+            "id": each.id,
+            "time": iso_time(each.time_ms),
+            "epoch": each.epoch,
+            "rev": each.rev,
+            "atom": self._names[each.atom] if each.atom else None,
+            "atom_uuid": each.atom or None,
+            "from": each.old or None,
+            "to": each.new,
+            "intention": each.intention or None,
+            "worker": each.worker or None,
+            "attempt": each.attempt,
+            **each.more,
+        }
+
+
+def _move(entry: Entry) -> list[Text]:
+    new = state_text(entry.new)
+    if not entry.old:
+        return [Text("new "), new]
+    if entry.old == entry.new:
+        return [new]
+    return [Text(f"{entry.old} → "), new]
+
+
+def _notes(entry: Entry) -> list[str]:
+    """Give what is told of an entry beside its states."""
+    notes: list[str] = []
+    if entry.intention not in ("", "EXECUTE"):
+        notes.append(entry.intention.lower())
+    if entry.worker:
+        notes.append(f"by {worker_text(entry.worker)}")
+    if entry.attempt:
+        notes.append(f"attempt {entry.attempt + 1}")
+    notes += [f"{name}: {value}" for name, value in entry.more.items()]
+    return notes

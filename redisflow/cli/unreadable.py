@@ -1,0 +1,50 @@
+"""Values that this process cannot read, shown as such.
+
+Who lacks the codec of a flow, or its key, is still to see how the flow goes: names,
+states and times are never encoded. Commands that only look use a backend that says
+"not readable" in place of a value, where others raise `CorruptKey`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskflow.types.failure import Failure
+
+from redisflow.codec import Codec
+from redisflow.errors import CorruptKey
+from redisflow.persistence import RedisBackend
+
+#: What is shown in place of a value.
+UNREADABLE = "(not readable here)"
+
+
+def backend_to_look(url: str | None) -> RedisBackend:
+    """Make a backend that nothing is written with."""
+    backend = RedisBackend.from_url(url)
+    backend.codec = _Looking(backend.codec)
+    return backend
+
+
+class _Looking(Codec):
+    """Decodes with another codec what that can decode."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self._codec = codec
+
+    def decode(self, data: bytes, *, key: str) -> Any:
+        """Return a value, or what is shown in its place."""
+        try:
+            return self._codec.decode(data, key=key)
+        except CorruptKey:
+            return UNREADABLE
+
+    def decode_failure(self, data: bytes, *, key: str) -> Failure:
+        """Return a failure, or one that says that it cannot be read."""
+        try:
+            return self._codec.decode_failure(data, key=key)
+        except CorruptKey:
+            return Failure(
+                exception_str=UNREADABLE, exc_type_names=["Failure"], traceback_str=""
+            )

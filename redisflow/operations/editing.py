@@ -1,0 +1,128 @@
+"""Putting atoms back to their beginning, and giving them results by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskflow import states
+from taskflow.types.failure import Failure
+
+from redisflow.engine.membership import sweep
+from redisflow.engine.plans import carry_on_plan
+from redisflow.errors import InvalidState, NotFound
+from redisflow.operations.subject import Subject
+
+_MAX_ATTEMPTS = 3
+
+
+def reset_atom(
+    subject: Subject, name: str, *, alone: bool = False, reason: str = ""
+) -> int:
+    """Put an atom, and all that comes after it, back to PENDING, without results.
+
+    Args:
+        subject: the flow.
+        name: of the atom.
+        alone: leave what comes after it as it is.
+        reason: why, for the journal.
+
+    Returns:
+        How many atoms of the flow are PENDING now.
+
+    Raises:
+        NotFound: the flow has no such atom.
+        InvalidState: workers are at work, or the atom is no part of the structure.
+    """
+    atom = subject.storage.mirror.atom(name)
+    if subject.live:
+        raise at_work(subject)
+    subject.note(f"reset {name}", reason)
+    while True:
+        reply = subject.scripts.call(
+            "atom_restart",
+            of=atom.uuid,
+            atom=atom.uuid,
+            alone=int(alone),
+            who=subject.who,
+        )
+        if reply.status == "OK":
+            break
+        _make_way(subject, name, reply.status)
+    if reply.fields[0]:
+        carry_on_plan(subject.storage, subject.scripts, who=subject.who)
+    subject.storage.mirror.suspect()
+    subject.look()
+    known = subject.storage.mirror.atoms.values()
+    return sum(each.detail.state == states.PENDING for each in known)
+
+
+def _make_way(subject: Subject, name: str, status: str) -> None:
+    """Do what has to be done first, if anybody may do it."""
+    if status == "PLAN":
+        carry_on_plan(subject.storage, subject.scripts, who=subject.who)
+    elif status == "HELD":
+        if not sweep(subject.scripts, subject.storage, "", max_attempts=_MAX_ATTEMPTS):
+            raise InvalidState("items are held by workers whose leases are not over")
+    elif status == "LIVE":
+        subject.look()
+        raise at_work(subject)
+    elif status == "LOOSE":
+        raise InvalidState(
+            f"atom {name!r} is no part of the structure: --only resets it"
+        )
+    else:
+        raise NotFound(f"Unknown atom name '{name}'")
+
+
+def set_result(
+    subject: Subject, name: str, result: Any, *, reason: str = ""
+) -> tuple[str, str]:
+    """Give a task a result, or a `Failure`; what it had is kept aside.
+
+    What waits for it becomes ready. A failure is decided upon in the next run.
+
+    Returns:
+        The states before and after.
+
+    Raises:
+        NotFound: the flow has no such task.
+        InvalidState: a worker holds it; or it is to fail, and workers are at work.
+        ValueRefused: the result cannot be stored; nothing was written.
+    """
+    atom = subject.storage.mirror.atom(name)
+    if atom.type != "task":
+        raise InvalidState(f"atom {name!r} is a retry: its results are a history")
+    codec = subject.storage.backend.codec
+    failed = isinstance(result, Failure)
+    payload = (
+        codec.encode_failure(result) if failed else codec.encode(result, name=name)
+    )
+    subject.note(f"set-result {name}", reason)
+    state = states.FAILURE if failed else states.SUCCESS
+    reply = subject.scripts.call(
+        "atom_override",
+        of=atom.uuid,
+        atom=atom.uuid,
+        state=state,
+        payload=payload,
+        who=subject.who,
+    )
+    if reply.status == "HELD":
+        owner = reply.fields[0].decode()
+        raise InvalidState(f"atom {name!r} is held by worker {owner}")
+    if reply.status == "LIVE":
+        raise at_work(subject)
+    if reply.status == "UNKNOWN":
+        raise NotFound(f"Unknown atom name '{name}'")
+    old, _rev, woken = reply.fields
+    subject.storage.wake(woken)
+    carry_on_plan(subject.storage, subject.scripts, who=subject.who)
+    return old.decode() or states.PENDING, state
+
+
+def at_work(subject: Subject) -> InvalidState:
+    """Make the error of acting on a flow that workers are at."""
+    return InvalidState(
+        f"{subject.live or 'some'} worker(s) are at work on flow"
+        f" {subject.storage.flow_name!r}: suspend it first"
+    )

@@ -1,0 +1,138 @@
+"""Removing runs, one by one or by their age, with all that belongs to them.
+
+A removal is made of bounded calls; the flow's own hash goes first, so that nobody can
+use what is left, and a removal that was cut short goes on when it is asked for again:
+by name, or by the next collection, which finds it through the index of flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redisflow.engine.submissions import Submissions
+from redisflow.errors import InvalidState
+from redisflow.persistence import RedisBackend
+from redisflow.persistence.commands import run, run_many
+from redisflow.persistence.removal import remove_flow
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """What a collection has removed beside runs.
+
+    Attributes:
+        flows: entries of the index of flows whose flow was gone, with what was left.
+        books: logbooks of single runs that are gone.
+        atoms: entries of the index of atoms.
+    """
+
+    flows: int = 0
+    books: int = 0
+    atoms: int = 0
+
+
+def remove_run(backend: RedisBackend, flow_uuid: str) -> bool:
+    """Remove a flow that nobody works on, and its logbook if that was its own.
+
+    Returns:
+        Whether the flow was still there; what was left of it is gone in any case.
+
+    Raises:
+        InvalidState: workers are at work; nothing was removed.
+        Locked: others held its lock until the deadline.
+    """
+    keys = backend.keys.of_flow(flow_uuid)
+    client = backend.client
+    (head,) = run_many(client, [("HMGET", keys.flow, "book", "name", "meta:run_id")])
+    live = remove_flow(backend, flow_uuid, idle=True)
+    if live:
+        raise InvalidState(
+            f"{live} worker(s) are at work on flow {flow_uuid}: cancel or suspend it"
+            " first"
+        )
+    if head[0] is not None:
+        _leave_book(backend, head[0].decode(), flow_uuid)
+        return True
+    for key in left_of(backend, flow_uuid):
+        run(client, "UNLINK", key)
+    return False
+
+
+def left_of(backend: RedisBackend, flow_uuid: str) -> list[str]:
+    """Name all keys of a flow, known to it or not; looks at every key of the server."""
+    prefix = backend.keys.of_flow(flow_uuid).flow.removesuffix("flow")
+    found = backend.client.scan(f"{prefix}*")
+    return sorted({key.decode() for key in found})
+
+
+def _leave_book(backend: RedisBackend, book_uuid: str, flow_uuid: str) -> bool:
+    """Take a flow out of its logbook; one that was made for it alone goes as well."""
+    keys, client = backend.keys, backend.client
+    key = keys.book(book_uuid)
+    run(client, "HDEL", key, f"flow:{flow_uuid}")
+    fields = run(client, "HKEYS", key)
+    others = [name for name in fields if name.startswith((b"flow:", b"meta:"))]
+    if others:
+        return False
+    run_many(client, [("DEL", key), ("ZREM", keys.books, book_uuid)])
+    return bool(fields)
+
+
+def collect_garbage(backend: RedisBackend) -> Garbage:
+    """Remove what gone flows have left: index entries, logbooks, records, hints.
+
+    Flows go without a word when their retention is over; what has no expiry of its own,
+    or was left by a removal that was cut short, goes here. Live flows are not touched.
+    """
+    flows = atoms = 0
+    for uuid in _gone_flows(backend):
+        remove_flow(backend, uuid, idle=True)
+        flows += 1
+    gone = set()
+    keys = backend.keys
+    for atom, flow in run(backend.client, "HGETALL", keys.atom_index).items():
+        if flow not in gone:
+            if run(backend.client, "EXISTS", keys.of_flow(flow.decode()).flow):
+                continue
+            gone.add(flow)
+        atoms += run(backend.client, "HDEL", keys.atom_index, atom)
+    now_ms = Submissions(backend).now_ms()
+    run(backend.client, "ZREMRANGEBYSCORE", keys.servers, "-inf", now_ms)
+    return Garbage(flows=flows, books=_collect_books(backend), atoms=atoms)
+
+
+def _gone_flows(backend: RedisBackend) -> Iterator[str]:
+    """Give the flows that the index lists and that are not there."""
+    client, keys = backend.client, backend.keys
+    uuids = run(client, "ZRANGE", keys.flows, 0, -1)
+    for start in range(0, len(uuids), _PAGE):
+        batch = [uuid.decode() for uuid in uuids[start : start + _PAGE]]
+        there = run_many(
+            client, [("EXISTS", keys.of_flow(uuid).flow) for uuid in batch]
+        )
+        for uuid, exists in zip(batch, there, strict=True):
+            if not exists:
+                yield uuid
+
+
+def _collect_books(backend: RedisBackend) -> int:
+    """Remove logbooks without metadata all of whose flows are gone."""
+    client, keys = backend.client, backend.keys
+    removed = 0
+    uuids = run(client, "ZRANGE", keys.books, 0, -1)
+    for start in range(0, len(uuids), _PAGE):
+        batch = [uuid.decode() for uuid in uuids[start : start + _PAGE]]
+        fields = run_many(client, [("HKEYS", keys.book(uuid)) for uuid in batch])
+        for uuid, names in zip(batch, fields, strict=True):
+            flows = [name[5:].decode() for name in names if name.startswith(b"flow:")]
+            if not names:
+                run(client, "ZREM", keys.books, uuid)
+            elif flows and not any(
+                run_many(client, [("EXISTS", keys.of_flow(f).flow) for f in flows])
+            ):
+                for flow in flows:
+                    removed += _leave_book(backend, uuid, flow)
+    return removed

@@ -1,0 +1,68 @@
+"""The flow that an operator acts upon, and who that is."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+
+from redisflow.errors import FlowLost
+from redisflow.persistence import FlowRecord, RedisBackend
+from redisflow.storage import Storage
+
+
+def operator_id() -> str:
+    """Name who acts, for the journal: host, process and user."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = str(os.getuid())
+    return f"{os.uname().nodename[:24]}:{os.getpid()}:{user}"
+
+
+class Subject:
+    """A flow in the hands of an operator.
+
+    Args:
+        backend: where it is.
+        flow_uuid: its uuid.
+
+    Attributes:
+        storage: the flow.
+        who: the operator.
+
+    Raises:
+        FlowLost: there is no such flow.
+    """
+
+    def __init__(self, backend: RedisBackend, flow_uuid: str) -> None:
+        detail = backend.get_connection().get_flow_details(flow_uuid, lazy=True)
+        self.storage = Storage(detail, backend)
+        self.scripts = backend.scripts_of(flow_uuid)
+        self.who = operator_id()
+        self.look()
+
+    def look(self) -> FlowRecord:
+        """Read how the flow is now."""
+        self.storage.get_flow_state()
+        flow = self.storage.mirror.flow
+        if flow is None:
+            uuid = self.storage.flow_uuid
+            raise FlowLost(f"flow {uuid} is gone", key=self.scripts.keys.flow)
+        return flow
+
+    @property
+    def live(self) -> int:
+        """How many workers were alive at the last look."""
+        return self.storage.mirror.live
+
+    def note(self, act: str, reason: str) -> None:
+        """Put into the journal what is done, by whom and why."""
+        self.scripts.call(
+            "flow_note",
+            who=self.who,
+            act=act,
+            reason=reason,
+            op_id=secrets.token_hex(8),
+        )
+        self.storage.mirror.suspect()

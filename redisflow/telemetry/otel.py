@@ -1,0 +1,184 @@
+"""Spans and metrics of OpenTelemetry.
+
+One span per execution, revert or retry of an atom by a worker, from its beginning until
+what came of it is recorded. It is the current span while the user's code runs, so that
+spans of that code are its children.
+
+All spans of a run are in one trace, whichever process they come from. Where a flow was
+stored for the first time within a span (that of the caller of `submit`, say), that
+span's context is the flow's metadata `META_TRACE`, and the parent of them all.
+Otherwise trace and parent are computed from the flow and the number of the run: every
+process comes to the same without asking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from time import monotonic
+from typing import Any
+
+from opentelemetry import context, metrics, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from redisflow import observing
+from redisflow.observing import Part, Work
+from redisflow.telemetry.parts import Parts
+
+#: The flow's metadata that holds a W3C traceparent.
+META_TRACE = "traceparent"
+
+_NAME = "redisflow"
+_FAILED = frozenset({"FAILURE", "REVERT_FAILURE", "HALTED"})
+_propagator = TraceContextTextMapPropagator()
+
+
+class OtelObserver(Parts):
+    """Makes spans, and counts.
+
+    Args:
+        tracer_provider: makes the tracer; without it the process' own provider.
+        meter_provider: makes the meter; without it the process' own provider.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        super().__init__()
+        self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider)
+        self._spans: dict[Work, tuple[trace.Span, float]] = {}
+        meter = metrics.get_meter(_NAME, meter_provider=meter_provider)
+        self._atoms = meter.create_counter("redisflow.atoms", "{atom}")
+        self._retries = meter.create_counter("redisflow.retries", "{retry}")
+        self._stale = meter.create_counter("redisflow.stale_results", "{result}")
+        self._takeovers = meter.create_counter("redisflow.takeovers", "{item}")
+        self._losses = meter.create_counter("redisflow.lease_losses", "{lease}")
+        self._waits = meter.create_histogram("redisflow.lock_wait", "s")
+        self._durations = meter.create_histogram("redisflow.atom.duration", "s")
+        self._trips = meter.create_histogram("redisflow.script.duration", "s")
+        meter.create_observable_gauge("redisflow.running", [self._observe_running])
+        meter.create_observable_gauge("redisflow.ready", [self._observe_ready])
+        meter.create_observable_gauge("redisflow.workers", [self._observe_workers])
+
+    def metadata(self) -> Mapping[str, Any]:
+        """Have the current span stored with a flow that is new."""
+        carrier: dict[str, str] = {}
+        _propagator.inject(carrier)
+        return {META_TRACE: carrier["traceparent"]} if carrier else {}
+
+    def began(self, work: Work) -> None:
+        """Start a span."""
+        super().began(work)
+        span = self._tracer.start_span(
+            f"{work.kind} {work.atom}",
+            context=_parent_of(work.part),
+            attributes={
+                "redisflow.run": work.part.run,
+                "redisflow.run.number": work.part.number,
+                "redisflow.flow": work.part.flow,
+                "redisflow.worker": work.part.worker,
+                "redisflow.atom": work.atom,
+                "redisflow.atom.uuid": work.atom_uuid,
+                "redisflow.kind": work.kind,
+                "redisflow.round": work.round,
+                "redisflow.attempt": work.attempt,
+            },
+        )
+        self._spans[work] = (span, monotonic())
+
+    def doing(self, work: Work) -> AbstractContextManager[object]:
+        """Make the span the current one."""
+        span, _began = self._spans[work]
+        return trace.use_span(
+            span, record_exception=False, set_status_on_exception=False
+        )
+
+    def ended(self, work: Work, state: str, error: BaseException | None) -> None:
+        """End the span, and count."""
+        super().ended(work, state, error)
+        about = {"redisflow.kind": work.kind, "redisflow.state": state}
+        self._atoms.add(1, about)
+        if work.kind == "retry":
+            self._retries.add(1)
+        self._end(work, state, error)
+
+    def refused(self, work: Work) -> None:
+        """End the span as one whose result was refused, and count."""
+        super().refused(work)
+        self._stale.add(1)
+        self._end(work, "STALE", None)
+
+    def took_back(self, flow: str, worker: str, items: int) -> None:
+        """Count the items."""
+        del flow, worker
+        self._takeovers.add(items)
+
+    def lost_lease(self, flow: str, worker: str) -> None:
+        """Count it."""
+        del flow, worker
+        self._losses.add(1)
+
+    def waited(self, seconds: float) -> None:
+        """Note how long it took."""
+        self._waits.record(seconds)
+
+    def ran(self, script: str, seconds: float) -> None:
+        """Note how long it took."""
+        self._trips.record(seconds, {"redisflow.script": script})
+
+    def _end(self, work: Work, state: str, error: BaseException | None) -> None:
+        span, began = self._spans.pop(work)
+        self._durations.record(monotonic() - began, {"redisflow.kind": work.kind})
+        span.set_attribute("redisflow.state", state)
+        if error is not None:
+            span.record_exception(error)
+        if state in _FAILED or state == "STALE":
+            about = f"{type(error).__name__}: {error}" if error is not None else state
+            span.set_status(trace.Status(trace.StatusCode.ERROR, about))
+        span.end()
+
+    def _observe_running(self, _: object) -> Iterable[metrics.Observation]:
+        return [metrics.Observation(self.running)]
+
+    def _observe_ready(self, _: object) -> Iterable[metrics.Observation]:
+        for run, ready, _workers in self.counts():
+            yield metrics.Observation(ready, {"redisflow.run": run})
+
+    def _observe_workers(self, _: object) -> Iterable[metrics.Observation]:
+        for run, _ready, workers in self.counts():
+            yield metrics.Observation(workers, {"redisflow.run": run})
+
+
+def _parent_of(part: Part) -> context.Context:
+    """Return the context that all spans of a run are in."""
+    stored = part.metadata.get(META_TRACE)
+    if isinstance(stored, str):
+        found = _propagator.extract({"traceparent": stored}, context.Context())
+        if trace.get_current_span(found).get_span_context().is_valid:
+            return found
+    digest = hashlib.sha256(f"{part.flow}/{part.number}".encode()).digest()
+    parent = trace.SpanContext(
+        trace_id=int.from_bytes(digest[:16], "big"),
+        span_id=int.from_bytes(digest[16:24], "big"),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+    )
+    return trace.set_span_in_context(trace.NonRecordingSpan(parent), context.Context())
+
+
+def observe(
+    tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: metrics.MeterProvider | None = None,
+) -> OtelObserver:
+    """Make spans and metrics of all that redisflow does in this process.
+
+    Args:
+        tracer_provider: without it, the one that OpenTelemetry was set up with.
+        meter_provider: likewise.
+    """
+    observer = OtelObserver(tracer_provider, meter_provider)
+    observing.add(observer)
+    return observer

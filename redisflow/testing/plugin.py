@@ -1,0 +1,58 @@
+"""Fixtures for pytest; found by themselves where redisflow is installed.
+
+``redisflow_server`` starts one server for each process of the tests, so those of
+pytest-xdist do not meet. All other fixtures are of one test, in a namespace of its own
+that is removed afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import re
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from redisflow.persistence import RedisBackend
+from redisflow.testing import Completed, ThrowAwayServer, run_to_completion
+from redisflow.testing.server import remove_namespace
+
+
+@pytest.fixture(scope="session")
+def redisflow_server() -> Iterator[ThrowAwayServer]:
+    """Start a server for the session."""
+    with ThrowAwayServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redisflow_namespace(request: pytest.FixtureRequest) -> str:
+    """Name a namespace of this test alone."""
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())
+    return f"{test[:40].strip('-')}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def redisflow_url(
+    redisflow_server: ThrowAwayServer, redisflow_namespace: str
+) -> Iterator[str]:
+    """Return the URL of the test's namespace; what is in it is removed afterwards."""
+    url = redisflow_server.namespace(redisflow_namespace)
+    yield url
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        remove_namespace(backend)
+
+
+@pytest.fixture
+def redisflow_backend(redisflow_url: str) -> Iterator[RedisBackend]:
+    """Open a backend on the test's namespace."""
+    with contextlib.closing(RedisBackend.from_url(redisflow_url)) as backend:
+        yield backend
+
+
+@pytest.fixture
+def redisflow_run(redisflow_url: str) -> Callable[..., Completed]:
+    """Return `run_to_completion` for the test's namespace."""
+    return functools.partial(run_to_completion, url=redisflow_url)

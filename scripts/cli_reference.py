@@ -1,0 +1,69 @@
+"""Write the reference of the commands, docs/cli.md, from the program's own help."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from redisflow.cli.app import app
+
+_HEAD = """\
+# The command line
+
+This page is made from the program's own help by `make reference`; `redisflow COMMAND
+--help` says the same.
+"""
+
+
+def reference() -> str:
+    """Write the page."""
+    root: Any = typer.main.get_command(app)
+    return "\n\n".join([_HEAD.strip(), *_sections("redisflow", root, 2)]) + "\n"
+
+
+def _sections(name: str, command: Any, depth: int) -> Iterator[str]:
+    yield f"{'#' * depth} `{name}`"
+    yield _plain(command.help)
+    if rows := [_row(param) for param in command.params if not param.hidden]:
+        yield "\n".join(["| | |", "|---|---|", *rows])
+    if command.epilog:
+        yield _plain(command.epilog)
+    for word, each in getattr(command, "commands", {}).items():
+        yield from _sections(f"{name} {word}", each, depth + (name != "redisflow"))
+
+
+def _row(param: Any) -> str:
+    names = ", ".join(f"`{option}`" for option in param.opts if option.startswith("-"))
+    if not names:
+        names = f"`{param.metavar or param.name.upper()}`"
+    elif param.metavar:
+        names += f" `{param.metavar}`"
+    text = " ".join((getattr(param, "help", None) or "").split())
+    return f"| {names} | {text} |".replace("N|NAME", "N\\|NAME")
+
+
+def _plain(text: str | None) -> str:
+    """Turn the marks of help texts into Markdown's."""
+    parts = []
+    for part in (text or "").split("\n\n"):
+        if part.startswith(("redisflow ", "redis-cli ")):
+            parts.append(f"    {part}")
+        else:
+            parts.append(re.sub(r"\[bold\](.*?)\[/bold\]", r"**\1**", part))
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Write the page into a file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.parse_args().file.write_text(reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

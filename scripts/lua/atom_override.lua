@@ -1,0 +1,63 @@
+#!lua
+--[[
+  Give a task a result for an operator, whatever it has; what it had is kept aside.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    missing       hash    what each node waits for
+    workers       zset    worker -> lease deadline
+    idle          zset    workers that wait
+    plan          hash    a change in progress
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+    atom          hash    the atom
+    result        hash    its results
+  ARGV
+    atom     str    its uuid
+    state    str    SUCCESS or FAILURE
+    payload  bytes  the result or the failure, encoded
+    who      str    who asks, for the journal
+    fence    str    the caller's fence, or empty outside any section
+
+  RETURNS
+    {'OK', old, rev, wake}  it has the result; old is the state before, wake idle workers
+    {'HELD', owner}         a worker holds the atom
+    {'LIVE', live}          that many workers are at work: no failure is given now
+    {'UNKNOWN'}             no such task
+    {'LOCKED'}              others hold the lock: wait for a turn, and call again
+    {'FENCED'}              the caller's lease on the lock is over
+    {'GONE'}                no such flow
+    {'SCHEMA', n}           a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "check_log"
+--- @include "change_atom"
+--- @include "check_derived"
+--- @include "commit"
+--- @include "follow_edit"
+--- @include "mark_result"
+--- @include "read_atom"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+check_log()
+local atom, now = read_atom(args.atom), now_ms()
+local live = read('ZCOUNT', keys.workers, now, '(inf')
+if not atom or atom.type ~= 'task' then return {'UNKNOWN'} end
+if atom.owner ~= '' then return {'HELD', atom.owner} end
+if args.state == 'FAILURE' and live > 0 then return {'LIVE', live} end
+check_derived()
+local old, aside = atom.state, 'replaced:' .. int(flow.rev + 1)
+local kept = read('HMGET', keys.result, 'results', 'failure')
+if (kept[1] or kept[2]) == args.payload and old == args.state then
+  return {'OK', old, flow.rev, {}}
+end
+if kept[1] or kept[2] then redis.call('HSET', keys.result, aside, kept[1] or kept[2]) end
+local failed = mark_result(keys.result, atom, args.state, args.payload)
+change_atom(flow, atom, {state = args.state, intention = 'EXECUTE'}, args.who,
+  {'writer', args.who, 'writer_round', int(atom.round), 'failed', failed})
+local wake = follow_edit(flow, atom)
+commit(flow, now)
+return {'OK', old, flow.rev, wake}

@@ -1,0 +1,63 @@
+#!lua
+--[[
+  Put an atom back to its beginning for an operator, and all that comes after it, while
+  nobody is at work. What comes after it is done by a plan.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    graph         hash    the structure
+    claims        hash    who holds which item
+    workers       zset    worker -> lease deadline
+    plan          hash    a change in progress
+    reached       string  bitmap of the nodes that a walk has come to
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+    atom          hash    the atom
+    result        hash    its results
+  ARGV
+    atom   str  its uuid
+    alone  int  1: this atom only
+    who    str  who asks, for the journal
+    fence  str  the caller's fence, or empty outside any section
+
+  RETURNS
+    {'OK', planned}  it is PENDING; planned = 1 if a plan does the rest
+    {'PLAN'}         another plan comes first: carry it on, and call again
+    {'LIVE', live}   that many workers are at work
+    {'HELD'}         dead workers hold items: sweep, and call again
+    {'LOOSE'}        it is not part of the structure
+    {'UNKNOWN'}      no such atom
+    {'LOCKED'}       others hold the lock: wait for a turn, and call again
+    {'FENCED'}       the caller's lease on the lock is over
+    {'GONE'}         no such flow
+    {'SCHEMA', n}    a newer version wrote it
+]]
+--- @include "now_ms"
+--- @include "enter_flow"
+--- @include "check_log"
+--- @include "commit"
+--- @include "read_atom"
+--- @include "set_walk"
+--- @include "start_over"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+check_log()
+local now = now_ms()
+local live = read('ZCOUNT', keys.workers, now, '(inf')
+local atom = read_atom(args.atom)
+if not atom then return {'UNKNOWN'} end
+if live > 0 then return {'LIVE', live} end
+if read('HLEN', keys.claims) > 1 then return {'HELD'} end
+if flow.planned then return {'PLAN'} end
+local after = args.alone == 0 and atom.node ~= ''
+if atom.node == '' and args.alone == 0 then return {'LOOSE'} end
+read('HLEN', keys.plan)
+read('STRLEN', keys.reached)
+read('HLEN', keys.result)
+read('HEXISTS', keys.graph, atom.node)
+start_over(flow, atom, args.who)
+if after then set_walk(flow, 'over', atom.node, 'ALL') end
+commit(flow, now)
+return {'OK', after and 1 or 0}

@@ -1,0 +1,45 @@
+#!lua flags=allow-oom
+--[[
+  Let nothing of a flow expire any more: it is to be run again. Its records come first, so
+  that the flow is never there without them.
+
+  KEYS
+    flow          hash    the flow itself
+    lock          hash    who is in a section
+    lock_readers  zset    who reads in a section
+    lock_queue    zset    who waits for the lock
+    lock_owners   hash    who all these are
+    atoms         hash    name -> uuid
+    graph         hash    the structure
+    missing       hash    what each node waits for
+    ready         zset    work that may be taken
+    claims        hash    who holds which item
+    workers       zset    worker -> lease deadline
+    idle          zset    workers that wait
+    plan          hash    a change in progress
+    reached       string  bitmap of the nodes that a walk has come to
+    changes       zset    atom uuid -> rev
+    events        stream  the journal
+  ARGV
+    first  int  where in changes to go on
+    fence  str  the caller's fence, or empty outside any section
+
+  RETURNS
+    {'OK'}          it stays
+    {'MORE', next}  there are more records: call again from there
+    {'LOCKED'}      others hold the lock: wait for a turn, and call again
+    {'FENCED'}      the caller's lease on the lock is over
+    {'GONE'}        no such flow
+    {'SCHEMA', n}   a newer version wrote it
+]]
+--- @include "enter_flow"
+--- @include "check_collections"
+--- @include "expire_records"
+local flow, refusal = enter_flow()
+if not flow then return refusal end
+check_collections()
+local after = expire_records(args.first)
+if after then return {'MORE', after} end
+for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
+redis.call('HDEL', keys.flow, 'expires_at')
+return {'OK'}

@@ -1,0 +1,19 @@
+--- @include "now_ms"
+--- @include "read"
+-- heed_lock(flow) -> flow | nil, refusal: keep out of others' sections, and refuse one whose own
+-- section is over
+local function heed_lock(flow)
+  local held = read('HGET', keys.lock, 'held')
+  if held == '' and args.fence == '' then return flow end
+  if not held then error({err = 'CORRUPT ' .. keys.lock .. ' it is gone'}) end
+  local lock, now = read('HMGET', keys.lock, 'fence', 'deadline'), now_ms()
+  local writing = held == 'write' and tonumber(lock[2]) > now
+  if args.fence ~= '' then
+    if writing and lock[1] == args.fence then return flow end
+    return nil, {'FENCED'}
+  end
+  if writing or read('ZCOUNT', keys.lock_readers, '(' .. now, '(inf') > 0 then
+    return nil, {'LOCKED'}
+  end
+  return flow
+end

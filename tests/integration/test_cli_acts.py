@@ -1,0 +1,298 @@
+"""What an operator changes at the terminal: reset, set-result, resume, rm, gc."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from taskflow import retry, task
+from taskflow.patterns import linear_flow
+
+import redisflow
+from redisflow.cli.app import invoke
+from redisflow.doctor import check_flow, check_namespace
+from redisflow.keys import FlowKeys, flow_uuid_of
+
+pytestmark = pytest.mark.one_server
+
+RAN: list[str] = []
+
+
+class Count(task.Task):
+    """A task that notes that it ran."""
+
+    def execute(self) -> str:
+        """Note it."""
+        RAN.append(self.name)
+        return f"{self.name} ran"
+
+
+class Take(task.Task):
+    """A task that gives on what it is given."""
+
+    default_provides = "taken"
+
+    def execute(self, x: object) -> object:
+        """Give it on."""
+        RAN.append(self.name)
+        return x
+
+
+def make_flow() -> linear_flow.Flow:
+    """Make a flow of three tasks under a retry."""
+    return linear_flow.Flow("f", retry=retry.Times(2, name="again")).add(
+        Count("a", provides="x"), Count("b"), Take("c")
+    )
+
+
+@pytest.fixture
+def load(url):
+    """Load engines on the flow; what ran before is forgotten."""
+    RAN.clear()
+    return lambda **options: redisflow.load(
+        make_flow(), run_id="nightly", url=url, **options
+    )
+
+
+@pytest.fixture
+def keys(namespace) -> FlowKeys:
+    """Name the keys of the flow."""
+    return FlowKeys(namespace, flow_uuid_of("nightly", namespace))
+
+
+@pytest.fixture
+def typed(url, capfd):
+    """Type a command; gives its status, and what it printed."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        status = invoke([*words, "--url", url])
+        return status, *capfd.readouterr()
+
+    return run
+
+
+def entries(admin, keys) -> list[dict[str, str]]:
+    """Read what operators did."""
+    return [fields for _, fields in admin.xrange(keys.events) if "act" in fields]
+
+
+def test_reset_runs_again_from_there(load, typed, admin, keys, backend):
+    """The atom and what comes after it run once more, with who and why journaled."""
+    load().run()
+    assert RAN == ["a", "b", "c"]
+
+    status, out, err = typed("reset", "nightly", "b", "--yes", "--reason", "new data")
+    assert (status, out) == (0, "")
+    assert "b and all that comes after it can run again: 2 atom(s)" in err
+    (entry,) = entries(admin, keys)
+    assert (entry["act"], entry["reason"]) == ("reset b", "new data")
+    assert len(entry["worker"].split(":")) == 3
+    assert check_flow(backend, keys.flow_uuid) == []
+
+    engine = load(rerun=True)
+    engine.run()
+    assert RAN == ["a", "b", "c", "b", "c"]
+    assert engine.storage.get("b") == "b ran"
+
+
+def test_reset_of_one_atom_alone(load, typed):
+    """With --only what comes after it keeps its result; JSON tells of it."""
+    load().run()
+    status, out, _ = typed("reset", "nightly", "a", "--only", "--yes", "-o", "json")
+    assert status == 0
+    assert json.loads(out)["pending"] == 1
+    load(rerun=True).run()
+    assert RAN == ["a", "b", "c", "a"]
+
+
+def test_reset_of_a_retry_forgets_its_history(load, typed):
+    """All of its flow runs again, and the history begins anew."""
+    load().run()
+    assert typed("reset", "nightly", "again", "--yes")[0] == 0
+    engine = load(rerun=True)
+    engine.run()
+    assert RAN == ["a", "b", "c", "a", "b", "c"]
+    assert len(engine.storage.get_retry_history("again")) == 1
+
+
+def test_reset_is_refused(load, typed, admin, keys):
+    """By the state of the flow with status 5, by a mistake or without a yes with 2."""
+    phases = load().run_iter()
+    next(phases)
+    next(phases)
+    status, _, err = typed("reset", "nightly", "a", "--yes")
+    assert (status, "suspend it first" in err) == (5, True)
+    assert entries(admin, keys) == []
+    list(phases)
+    assert typed("reset", "nightly", "nobody", "--yes")[0] == 2
+    assert typed("reset", "nightly", "a")[0] == 2
+    status, _, err = typed("reset", "nightly", "a", "--dry-run")
+    assert (status, "would reset a and all" in err) == (0, True)
+    assert RAN == ["a", "b", "c"]
+
+
+def test_result_by_hand_is_what_others_take(load, typed, admin, keys, backend):
+    """JSON, text, a file or a failure; what it had is kept beside it."""
+    load().run()
+    status, _, err = typed(
+        "set-result", "nightly", "a", '{"n": 1}', "--yes", "--reason", "by hand"
+    )
+    assert (status, "a was SUCCESS and is SUCCESS" in err) == (0, True)
+    stored = admin.hgetall(keys.result(admin.hget(keys.atoms, "a")))
+    assert stored.pop("results") == '{"n":1}'
+    assert list(stored.values()) == ['"a ran"']
+    assert check_flow(backend, keys.flow_uuid) == []
+    typed("reset", "nightly", "c", "--yes")
+    engine = load(rerun=True)
+    engine.run()
+    assert engine.storage.fetch("taken") == {"n": 1}
+
+
+def test_result_of_what_has_not_run_is_not_run(load, typed, tmp_path):
+    """A suspended flow goes on after it; a failure is decided upon in the next run."""
+    engine = load()
+    for _phase in engine.run_iter():
+        engine.suspend()
+    file = tmp_path / "x.json"
+    file.write_text("[1, 2]")
+    status, out, _ = typed(
+        "set-result", "nightly", "a", "--file", str(file), "--yes", "-o", "json"
+    )
+    assert status == 0
+    assert json.loads(out)["old_state"] in ("PENDING", "SUCCESS")
+    ran = list(RAN)
+    engine = load()
+    engine.run()
+    assert [*ran, *(name for name in "bc" if name not in ran)] == RAN
+    assert engine.storage.fetch("taken") == [1, 2]
+
+
+def test_failure_by_hand_is_decided_upon(load, typed):
+    """The next run reverts, and raises what the operator said."""
+    engine = load()
+    for _phase in engine.run_iter():
+        engine.suspend()
+    assert typed("set-result", "nightly", "b", "--failure", "no", "--yes")[0] == 0
+    engine = load()
+    with contextlib.suppress(Exception):
+        engine.run()
+    assert engine.storage.get_retry_history("again") is not None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("a",),
+        ("a", "1", "--failure", "x"),
+        ("a", "--file", "/does/not/exist"),
+        ("again", "1", "--yes"),
+        ("nobody", "1", "--yes"),
+    ],
+)
+def test_mistakes_in_set_result(load, typed, words):
+    """One line, status 2 (5 for a retry), and nothing is changed."""
+    load().run()
+    status, out, err = typed("set-result", "nightly", *words)
+    assert (status, out) == (5 if words[0] == "again" else 2, "")
+    assert err.count("\n") == 1
+
+
+def test_resume_hands_a_submitted_run_back(typed, url, admin, keys):
+    """It is submitted once more as it was; what was not submitted says what to do."""
+    redisflow.submit("shop:factory", run_id="nightly", url=url)
+    assert typed("resume", "nightly")[0] == 5
+    admin.hset(keys.flow, mapping={"state": "SUSPENDED", "ended": 1})
+    admin.zrem(f"{keys.namespace}:submitted", keys.flow_uuid)
+
+    status, _, err = typed("resume", "nightly", "--reason", "go")
+
+    assert (status, "left to workers, of whom none" in err) == (0, True)
+    assert admin.hget(keys.flow, "submitted") == "2"
+    assert admin.zrange(f"{keys.namespace}:submitted", 0, -1) == [keys.flow_uuid]
+    assert entries(admin, keys)[-1]["act"] == "resume"
+
+
+def test_resume_of_what_was_not_submitted(load, typed):
+    """Status 5, and the way to let it go on."""
+    engine = load()
+    for _phase in engine.run_iter():
+        engine.suspend()
+    status, _, err = typed("resume", "nightly")
+    assert (status, "run it again with the same run id" in err) == (5, True)
+
+
+def test_acts_by_filter(load, typed, url):
+    """The number of runs comes first, and a yes; JSON tells of each."""
+    load().run()
+    redisflow.submit("shop:factory", run_id="other", url=url)
+    status, out, err = typed("suspend", "--name", "oth*", "--dry-run", "-o", "jsonl")
+    assert (status, "1 run to suspend" in err) == (0, True)
+    assert json.loads(out)["result"] == "would suspend"
+    assert typed("suspend", "--name", "oth*")[0] == 2  # nobody to ask
+    assert typed("suspend")[0] == 2
+    assert typed("suspend", "other", "--name", "x")[0] == 2
+    status, out, _ = typed("suspend", "--name", "*", "--yes", "-o", "json")
+    results = {run["run_id"]: run["result"] for run in json.loads(out)["runs"]}
+    assert status == 5
+    assert set(results) == {"nightly", "other"}
+
+
+def test_rm_leaves_nothing(load, typed, admin, namespace, backend):
+    """Flow, book and indexes; while workers are at work it is refused."""
+    phases = load().run_iter()
+    next(phases)
+    next(phases)
+    status, _, err = typed("rm", "nightly", "--yes")
+    assert (status, "at work" in err) == (5, True)
+    list(phases)
+    assert typed("rm", "nightly")[0] == 2  # nobody to ask
+    assert typed("rm", "nightly", "--dry-run")[1] == "would remove nightly\n"
+
+    assert typed("rm", "nightly", "--yes")[0] == 0
+
+    assert list(admin.scan_iter(f"{namespace}:*")) == []
+    assert check_namespace(backend) == []
+    assert typed("rm", "nightly", "--yes")[0] == 2
+
+
+def test_rm_goes_on_where_it_was_cut_short(load, typed, admin, keys, namespace):
+    """What is left of a flow without its hash is removed by its uuid."""
+    load().run()
+    admin.delete(keys.flow)
+    status, _, err = typed("rm", keys.flow_uuid, "--yes")
+    assert (status, "what was left is removed" in err) == (0, True)
+    assert not list(admin.scan_iter(f"{namespace}:{{*"))
+
+
+def test_gc_removes_what_ended_long_ago(load, typed, admin, keys, url):
+    """By the time of the last change; suspended and running ones stay."""
+    namespace = keys.namespace
+    load().run()
+    redisflow.submit("shop:factory", run_id="left", url=url)
+    assert typed("gc", "--older", "1h", "--yes")[2].startswith("redisflow: no such run")
+    admin.hincrby(keys.flow, "updated_at", -7_200_000)
+    admin.zincrby(f"{namespace}:flows", -7_200_000, keys.flow_uuid)
+    left = FlowKeys(namespace, flow_uuid_of("left", namespace))
+    admin.hincrby(left.flow, "updated_at", -7_200_000)
+    admin.zincrby(f"{namespace}:flows", -7_200_000, left.flow_uuid)
+
+    status, out, _ = typed("gc", "--older", "1h", "--dry-run")
+    assert (status, out) == (0, "would remove nightly\n")
+    assert typed("gc", "--older", "1h", "--yes")[0] == 0
+
+    assert not admin.exists(keys.flow)
+    assert admin.exists(left.flow)
+
+
+def test_gc_removes_what_gone_flows_left(load, typed, admin, keys, namespace):
+    """Entries of indexes, logbooks and records of a flow whose hash is gone."""
+    load().run()
+    admin.delete(keys.flow)
+    admin.hset(f"{namespace}:atom-index", "atom", "gone")
+    status, _, err = typed("gc")
+    assert status == 0
+    assert "1 flows, 1 books, 1 atoms" in err
+    assert list(admin.scan_iter(f"{namespace}:*")) == []
+    assert typed("gc", "--state", "SUCCESS")[0] == 2

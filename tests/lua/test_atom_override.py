@@ -1,0 +1,73 @@
+"""atom_override: an operator's result, whatever the task has."""
+
+from __future__ import annotations
+
+from tests.support.flow_rules import broken_rules
+
+
+def override(flow, name, state="SUCCESS", payload='"by hand"'):
+    """Give a task a result."""
+    return flow.on(name, "atom_override", state=state, payload=payload)
+
+
+def test_result_is_there_and_the_old_one_is_kept(flow):
+    """OK: the state before is told, and what it had stands beside it."""
+    flow.line("a", "b").start()
+    flow.drive()
+    rev = flow.rev
+    old = flow.result("a")["results"]
+
+    assert override(flow, "a") == ["OK", "SUCCESS", rev + 1, []]
+
+    assert flow.result("a") == {
+        "results": '"by hand"',
+        f"replaced:{rev + 1}": old,
+    }
+    assert broken_rules(flow) == []
+
+
+def test_what_waits_for_it_becomes_ready(flow):
+    """OK: a pending task that has its result lets the next one begin."""
+    flow.line("a", "b").start()
+
+    assert override(flow, "a")[:2] == ["OK", "PENDING"]
+    flow.step()
+
+    assert "00000002:execute" in flow.members("ready")
+    assert broken_rules(flow) == []
+    assert flow.drive() == ["execute b", "SUCCESS"]
+
+
+def test_sent_again_it_changes_nothing(flow):
+    """OK: the same result is there already."""
+    flow.line("a").start()
+    override(flow, "a")
+    before = flow.contents()
+
+    assert override(flow, "a")[0] == "OK"
+    assert flow.contents() == before
+
+
+def test_what_is_held_is_left_to_its_worker(flow):
+    """HELD: who holds it is told; UNKNOWN: there is no such task."""
+    flow.line("a").start()
+    flow.take()
+    before = flow.contents()
+
+    assert override(flow, "a") == ["HELD", "w1"]
+    assert override(flow, "nobody") == ["UNKNOWN"]
+    assert flow.contents() == before
+
+
+def test_failure_is_given_while_nobody_is_at_work(flow):
+    """LIVE: while workers live; then the next run decides what it means."""
+    flow.line("a", "b").start()
+    assert override(flow, "a", "FAILURE", '"no"') == ["LIVE", 1]
+    flow.call("flow_transition", to="SUSPENDING")
+    flow.drive()
+
+    assert override(flow, "a", "FAILURE", '"no"')[:2] == ["OK", "PENDING"]
+
+    assert broken_rules(flow) == []
+    flow.start("w1", run=2)
+    assert flow.drive(run=2)[0] == "resolve a"
