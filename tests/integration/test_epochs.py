@@ -306,6 +306,28 @@ def test_start_of_the_run_was_lost(own, load, how):
     assert flow_hash(own, storage)["epoch"] == "2"
 
 
+def test_end_of_the_run_was_lost(own, load):
+    """The flow is RUNNING again and nobody is there: the next engine does the rest."""
+    ran, marks = [], []
+
+    class Marking(Rewinding):
+        def execute(self):
+            marks.append(own.mark())
+            return super().execute()
+
+    flow = linear_flow.Flow("f").add(Rewinding("a", ran), Marking("b", ran))
+    engine = load(flow, lease_s=0.5)
+    engine.run()
+    own.rewind(marks[0])
+    assert flow_hash(own, engine.storage)["state"] == states.RUNNING
+
+    again = load(flow, lease_s=0.5)
+    again.run()
+
+    assert ran == ["a", "b", "b"]
+    assert again.storage.fetch_all() == {"a": 1, "b": 2}
+
+
 def test_values_were_lost(own, load):
     """What only the user has cannot be made again: FlowLost, and nothing half done."""
     ran, marks = [], []
