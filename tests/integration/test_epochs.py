@@ -386,6 +386,29 @@ def test_several_tasks_at_a_time(own, load):
     assert flow_hash(own, engine.storage)["epoch"] == "2"
 
 
+def test_claim_that_is_left_is_not_taken_for_one_that_was_lost(own, load):
+    """One was kept and one lost: as many as are held here, and yet not the same."""
+    ran, marks = [], []
+
+    class Marking(Rewinding):
+        def execute(self):
+            marks.append(own.mark())
+            return super().execute()
+
+    def rewind():
+        own.rewind(marks[0])
+        eventually(lambda: ran.count("a") == 2)  # while this one still runs
+
+    flow = linear_flow.Flow("f").add(Marking("a", ran), Rewinding("b", ran, rewind))
+    engine = load(flow, lease_s=0.6, executor="threads", max_workers=2)
+
+    engine.run()
+
+    assert ran[:3] == ["a", "b", "a"]
+    assert engine.storage.fetch_all()["a"] == 2
+    assert engine.statistics["lost"] == 1
+
+
 def test_forgotten_worker_registers_again(own, load):
     """While its task goes on it is among the workers, and nobody takes over from it."""
     ran, marks, seen = [], [], []
