@@ -37,18 +37,22 @@ _RUN_ID = re.compile(rb"run_id:([0-9a-zA-Z]+)")
 _REMEMBERED = 10_000
 
 
+#: What no server is called, not even one that hides its run_id: that one is "".
+NOWHERE = "-"
+
+
 class History:
     """Where a key lives, as far as this process knows.
 
     Attributes:
-        server: name of the history in which it was looked at last, "" before the first.
+        server: name of the history in which it was looked at last, or `NOWHERE`.
         epoch: what the witness has made of it; it grows.
     """
 
     __slots__ = ("epoch", "server")
 
     def __init__(self) -> None:
-        self.server = ""
+        self.server = NOWHERE
         self.epoch = 0
 
 

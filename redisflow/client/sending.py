@@ -20,7 +20,7 @@ from redis.exceptions import (
 )
 
 from redisflow.client.connect import Handle
-from redisflow.client.history import Histories, Witness, compare, runner
+from redisflow.client.history import NOWHERE, Histories, Witness, compare, runner
 
 #: A slot that is on its way, or on another server than redis-py believes.
 _ELSEWHERE = (AskError, ClusterError, RedisClusterException, TryAgainError)
@@ -88,6 +88,6 @@ def _send_to_cluster(
             handle.execute_command("EXISTS", key)  # redis-py looks who has the slot now
         raise
     witness.confirm(runner(handle.execute_command))
-    witness.history.server = ""  # it may have been any server
+    witness.history.server = NOWHERE  # it may have been any server
     reply: list[Any] = handle.execute_command(*command)
     return reply

@@ -306,6 +306,28 @@ def test_start_of_the_run_was_lost(own, load, how):
     assert flow_hash(own, storage)["epoch"] == "2"
 
 
+def test_end_of_the_run_was_lost(own, load):
+    """The flow is RUNNING again and nobody is there: the next engine does the rest."""
+    ran, marks = [], []
+
+    class Marking(Rewinding):
+        def execute(self):
+            marks.append(own.mark())
+            return super().execute()
+
+    flow = linear_flow.Flow("f").add(Rewinding("a", ran), Marking("b", ran))
+    engine = load(flow, lease_s=0.5)
+    engine.run()
+    own.rewind(marks[0])
+    assert flow_hash(own, engine.storage)["state"] == states.RUNNING
+
+    again = load(flow, lease_s=0.5)
+    again.run()
+
+    assert ran == ["a", "b", "b"]
+    assert again.storage.fetch_all() == {"a": 1, "b": 2}
+
+
 def test_values_were_lost(own, load):
     """What only the user has cannot be made again: FlowLost, and nothing half done."""
     ran, marks = [], []
@@ -362,6 +384,29 @@ def test_several_tasks_at_a_time(own, load):
     assert ran.count("rewinds") == 2
     assert set(ran) == set(engine.storage.fetch_all())
     assert flow_hash(own, engine.storage)["epoch"] == "2"
+
+
+def test_claim_that_is_left_is_not_taken_for_one_that_was_lost(own, load):
+    """One was kept and one lost: as many as are held here, and yet not the same."""
+    ran, marks = [], []
+
+    class Marking(Rewinding):
+        def execute(self):
+            marks.append(own.mark())
+            return super().execute()
+
+    def rewind():
+        own.rewind(marks[0])
+        eventually(lambda: ran.count("a") == 2)  # while this one still runs
+
+    flow = linear_flow.Flow("f").add(Marking("a", ran), Rewinding("b", ran, rewind))
+    engine = load(flow, lease_s=0.6, executor="threads", max_workers=2)
+
+    engine.run()
+
+    assert ran[:3] == ["a", "b", "a"]
+    assert engine.storage.fetch_all()["a"] == 2
+    assert engine.statistics["lost"] == 1
 
 
 def test_forgotten_worker_registers_again(own, load):
