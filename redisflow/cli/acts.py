@@ -6,6 +6,7 @@ is acted upon by itself: one that refuses does not keep the others from it.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,25 @@ import typer
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
 from redisflow.cli.listing import RunSummary, WantedRuns, list_runs
-from redisflow.cli.options import Output
+from redisflow.cli.options import (
+    DryRunOption,
+    LimitOption,
+    NameOption,
+    NewerOption,
+    OlderOption,
+    Output,
+    OutputOption,
+    ReasonOption,
+    StatesOption,
+    Url,
+    YesOption,
+)
 from redisflow.cli.problems import Status, UsageProblem, line_of, printable
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import confirm, say, whole_output
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import InvalidState, Locked, NotFound
+from redisflow.operations import Subject
 from redisflow.persistence import RedisBackend
 
 RunsArgument = Annotated[
@@ -53,6 +67,48 @@ class Chosen:
 
 #: Acts upon a run; returns what came of it, in words, and for the JSON.
 Act = Callable[[Chosen], tuple[str, Mapping[str, Any]]]
+
+#: Likewise, upon an opened flow, for a reason.
+Reasoned = Callable[[Subject, str], tuple[str, Mapping[str, Any]]]
+
+
+def acting_command(verb: str, help_text: str, act: Reasoned) -> Callable[..., int]:
+    """Make a command that does something with runs, for a reason.
+
+    Args:
+        verb: its name.
+        help_text: what it says of itself.
+        act: what is done with each run.
+    """
+
+    def command(
+        runs: RunsArgument = None,
+        *,
+        state: StatesOption = None,
+        older: OlderOption = None,
+        newer: NewerOption = None,
+        name: NameOption = None,
+        limit: LimitOption = None,
+        reason: ReasonOption = "",
+        yes: YesOption = False,
+        dry_run: DryRunOption = False,
+        url: Url = None,
+        output: OutputOption = Output.HUMAN,
+    ) -> int:
+        wanted = WantedRuns(frozenset(state or ()), older, newer, name, limit)
+        with contextlib.closing(RedisBackend.from_url(url)) as backend:
+            return act_upon(
+                choose(backend, runs, wanted),
+                lambda chosen: act(Subject(backend, chosen.flow_uuid), reason),
+                verb=verb,
+                asks=not runs,
+                yes=yes,
+                dry_run=dry_run,
+                output=output,
+            )
+
+    command.__name__, command.__doc__ = verb, help_text
+    return command
 
 
 def choose(

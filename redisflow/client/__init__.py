@@ -39,12 +39,13 @@ is found gone.
 from __future__ import annotations
 
 from redisflow.client.client import Client
-from redisflow.client.connect import ServerInfo
+from redisflow.client.connect import OLDEST, ServerInfo
 from redisflow.client.faults import ServerError
 from redisflow.client.history import History, Run, Witness
 from redisflow.client.replication import Replication
 
 __all__ = [
+    "OLDEST",
     "Client",
     "History",
     "Replication",

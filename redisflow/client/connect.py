@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -74,7 +74,10 @@ _OURS = frozenset(
         *("maint_notifications_config", "event_dispatcher", "himport_registry"),
     }
 )
-_MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
+_SECTIONS = ("server", "memory", "replication")
+
+#: The oldest server of each kind that can be used.
+OLDEST = {"redis": (7, 0), "valkey": (7, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,24 +264,13 @@ def abandon(handle: Handle) -> None:
 
 def look(handle: Handle) -> list[ServerInfo]:
     """Ask each primary what it is; an empty list if the user may not ask."""
-    try:
-        if isinstance(handle, RedisCluster):
-            return [_info(handle, target_nodes=each) for each in handle.get_primaries()]
-        return [_info(handle)]
-    except redis.exceptions.NoPermissionError:
+    found = [_info(report) for report in reports(handle, *_SECTIONS)]
+    if not found:
         LOG.debug("INFO is not allowed: version and eviction policy are not checked")
-        return []
+    return found
 
 
-def _info(handle: Handle, **target: Any) -> ServerInfo:
-    try:
-        found: Any = handle.execute_command(
-            "INFO", "server", "memory", "replication", **target
-        )
-    except redis.exceptions.NoPermissionError:
-        raise
-    except redis.ResponseError:  # older than 7.0: one section at a time
-        found = handle.execute_command("INFO", "server", **target)
+def _info(found: Mapping[str, Any]) -> ServerInfo:
     kind: Literal["redis", "valkey"] = (
         "valkey" if "valkey_version" in found else "redis"
     )
@@ -295,18 +287,25 @@ def _info(handle: Handle, **target: Any) -> ServerInfo:
 
 def reports(handle: Handle, *sections: str) -> list[Mapping[str, Any]]:
     """Ask each primary for sections of INFO; an empty list if the user may not."""
-    primaries: list[Any] = [None]
+    targets: list[dict[str, Any]] = [{}]
     if isinstance(handle, RedisCluster):
-        primaries = list(handle.get_primaries())
+        targets = [{"target_nodes": node} for node in handle.get_primaries()]
     try:
-        return [
-            handle.execute_command("INFO", *sections)
-            if node is None
-            else handle.execute_command("INFO", *sections, target_nodes=node)
-            for node in primaries
-        ]
+        return [_report(handle, sections, target) for target in targets]
     except redis.exceptions.NoPermissionError:
         return []
+
+
+def _report(
+    handle: Handle, sections: Sequence[str], target: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    try:
+        found: Any = handle.execute_command("INFO", *sections, **target)
+    except redis.exceptions.NoPermissionError:
+        raise
+    except redis.ResponseError:  # older than 7.0: one section at a time
+        found = handle.execute_command("INFO", sections[0], **target)
+    return cast(Mapping[str, Any], found)
 
 
 def check(info: ServerInfo, config: Config) -> None:
@@ -315,7 +314,7 @@ def check(info: ServerInfo, config: Config) -> None:
     Raises:
         Refused: it is.
     """
-    minimum = _MINIMUM[info.kind]
+    minimum = OLDEST[info.kind]
     if info.version < minimum:
         raise Refused(
             f"{config.address} is {info.kind} {_dotted(info.version)}: "

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from redisflow.client import Client
 from redisflow.doctor.findings import Finding
 from redisflow.doctor.snapshot import KINDS, text
+from redisflow.engine.submissions import GRACE_MS
 from redisflow.keys import Keys
 from redisflow.persistence import RedisBackend
 
 _PAGE = 500
 _LOCK_KEYS = {"lock", "lock_readers", "lock_queue", "lock_owners"}
 _FLOW_KEY = re.compile(r"(?:atom|result):(?P<record>.+)|lock_wake:.+|(?P<name>[a-z_]+)")
+_RECORD = re.compile(r":(?:atom|result):(.+)$", re.DOTALL)
 _INDEXES = ("books", "flows", "submitted", "servers", "atom-index")
 
 
@@ -107,8 +109,15 @@ def _index(
     key_of: Callable[[str], str],
 ) -> Iterator[Finding]:
     """Compare an index with what is there."""
-    listed = set(map(text, client.execute("ZRANGE", index, 0, -1)))
-    for uuid in _still(client, sorted(listed - there), key_of, exists=False):
+    seconds, _ = client.execute("TIME")
+    since = {
+        text(uuid): score
+        for uuid, score in client.execute("ZRANGE", index, 0, -1, "WITHSCORES")
+    }
+    listed = set(since)
+    # The index is written first: what is new there may be on its way.
+    old = {uuid for uuid in listed if since[uuid] < int(seconds) * 1000 - GRACE_MS}
+    for uuid in _still(client, sorted(old - there), key_of, exists=False):
         yield Finding(rule, f"it lists {uuid}, which is gone", key=index, flow=uuid)
     for uuid in _still(client, sorted(there - listed), key_of, exists=True):
         yield Finding(rule, f"it does not list {uuid}", key=index, flow=uuid)
@@ -206,23 +215,27 @@ def _orphans(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
                 key=there[0],
                 flow=uuid,
             )
-    for uuid in sorted(found.flows):
-        yield from _strays(client, keys, uuid, found.tagged[uuid])
+    for batch in _pages(sorted(found.flows)):
+        yield from _strays(client, keys, batch, found)
 
 
 def _strays(
-    client: Client, keys: Keys, uuid: str, there: Sequence[str]
+    client: Client, keys: Keys, uuids: Sequence[str], found: Found
 ) -> Iterator[Finding]:
-    """Look for records of a flow that it does not know."""
-    flow = keys.of_flow(uuid)
-    kind = client.execute("TYPE", flow.changes)
-    if kind != b"zset":
-        return  # the flow's own rules tell
-    known = set(map(text, client.execute("ZRANGE", flow.changes, 0, -1)))
-    for key in there:
-        record = re.search(r":(?:atom|result):(.+)$", key, re.DOTALL)
-        if record and record[1] not in known:
-            yield Finding("orphan-key", "its flow does not know it", key=key, flow=uuid)
+    """Look for records of flows that these do not know."""
+    changes = {uuid: keys.of_flow(uuid).changes for uuid in uuids}
+    kinds = client.execute_many([("TYPE", key) for key in changes.values()])
+    # Where it is no zset the flow's own rules tell.
+    right = [u for u, kind in zip(uuids, kinds, strict=True) if kind == b"zset"]
+    rows = client.execute_many([("ZRANGE", changes[uuid], 0, -1) for uuid in right])
+    for uuid, row in zip(right, rows, strict=True):
+        known = set(map(text, row))
+        for key in found.tagged[uuid]:
+            record = _RECORD.search(key)
+            if record and record[1] not in known:
+                yield Finding(
+                    "orphan-key", "its flow does not know it", key=key, flow=uuid
+                )
 
 
 def _strangers(client: Client, found: Found) -> Iterator[Finding]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from redisflow.client import Client
+from redisflow.client import OLDEST, Client
 from redisflow.doctor.findings import Finding
 
-_MINIMUM = {"redis": (7, 0), "valkey": (7, 2)}
 _FULL = 0.9
 _LAG_S = 10
 _SECTIONS = ("server", "memory", "persistence", "replication")
@@ -43,7 +42,7 @@ def judge(report: Mapping[str, Any]) -> Iterator[Finding]:
 def _version(report: Mapping[str, Any]) -> Iterator[Finding]:
     kind = "valkey" if "valkey_version" in report else "redis"
     version = str(report.get(f"{kind}_version", "0"))
-    minimum = _MINIMUM[kind]
+    minimum = OLDEST[kind]
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < minimum:
         wanted = ".".join(map(str, minimum))
         yield Finding("server-old", f"it is {kind} {version}; {wanted} is the oldest")

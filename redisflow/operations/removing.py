@@ -7,16 +7,18 @@ by name, or by the next collection, which finds it through the index of flows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from redisflow.engine.submissions import Submissions
+from redisflow.engine.submissions import GRACE_MS, Submissions
 from redisflow.errors import InvalidState
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run, run_many
 from redisflow.persistence.removal import remove_flow
 
 _PAGE = 500
+_RECORD = re.compile(r":(?:atom|result):(.+)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,19 @@ def remove_run(backend: RedisBackend, flow_uuid: str) -> bool:
     """
     keys = backend.keys.of_flow(flow_uuid)
     client = backend.client
-    (head,) = run_many(client, [("HMGET", keys.flow, "book", "name", "meta:run_id")])
-    live = remove_flow(backend, flow_uuid, idle=True)
-    if live:
+    book = run(client, "HGET", keys.flow, "book")
+    live = remove_flow(backend, flow_uuid, only="idle")
+    if live is not None:
         raise InvalidState(
             f"{live} worker(s) are at work on flow {flow_uuid}: cancel or suspend it"
             " first"
         )
-    if head[0] is not None:
-        _leave_book(backend, head[0].decode(), flow_uuid)
+    if book is not None:
+        _leave_book(backend, book.decode(), flow_uuid)
         return True
-    for key in left_of(backend, flow_uuid):
-        run(client, "UNLINK", key)
+    records = (_RECORD.search(key) for key in left_of(backend, flow_uuid))
+    strays = sorted({found[1] for found in records if found})
+    remove_flow(backend, flow_uuid, only="gone", strays=strays)
     return False
 
 
@@ -84,13 +87,15 @@ def _leave_book(backend: RedisBackend, book_uuid: str, flow_uuid: str) -> bool:
 def collect_garbage(backend: RedisBackend) -> Garbage:
     """Remove what gone flows have left: index entries, logbooks, records, hints.
 
-    Flows go without a word when their retention is over; what has no expiry of its own,
-    or was left by a removal that was cut short, goes here. Live flows are not touched.
+    What came into an index less than a minute ago is left alone: the index is written
+    first, and the flow may be on its way. Flows go without a word when their retention
+    is over; what has no expiry of its own, or was left by a removal that was cut short,
+    goes here. Flows that are there are not touched.
     """
     flows = atoms = 0
     for uuid in _gone_flows(backend):
-        remove_flow(backend, uuid, idle=True)
-        flows += 1
+        if remove_flow(backend, uuid, only="gone") is None:
+            flows += 1
     gone = set()
     keys = backend.keys
     for atom, flow in run(backend.client, "HGETALL", keys.atom_index).items():
@@ -104,10 +109,17 @@ def collect_garbage(backend: RedisBackend) -> Garbage:
     return Garbage(flows=flows, books=_collect_books(backend), atoms=atoms)
 
 
+def _settled(backend: RedisBackend, index: str) -> list[bytes]:
+    """Give the entries of an index that are older than a minute."""
+    before_ms = Submissions(backend).now_ms() - GRACE_MS
+    found: list[bytes] = run(backend.client, "ZRANGEBYSCORE", index, "-inf", before_ms)
+    return found
+
+
 def _gone_flows(backend: RedisBackend) -> Iterator[str]:
     """Give the flows that the index lists and that are not there."""
     client, keys = backend.client, backend.keys
-    uuids = run(client, "ZRANGE", keys.flows, 0, -1)
+    uuids = _settled(backend, keys.flows)
     for start in range(0, len(uuids), _PAGE):
         batch = [uuid.decode() for uuid in uuids[start : start + _PAGE]]
         there = run_many(
@@ -122,7 +134,7 @@ def _collect_books(backend: RedisBackend) -> int:
     """Remove logbooks without metadata all of whose flows are gone."""
     client, keys = backend.client, backend.keys
     removed = 0
-    uuids = run(client, "ZRANGE", keys.books, 0, -1)
+    uuids = _settled(backend, keys.books)
     for start in range(0, len(uuids), _PAGE):
         batch = [uuid.decode() for uuid in uuids[start : start + _PAGE]]
         fields = run_many(client, [("HKEYS", keys.book(uuid)) for uuid in batch])

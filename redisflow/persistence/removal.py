@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from redisflow.errors import FlowLost
 from redisflow.persistence.commands import Command, check_types, run, run_many
@@ -21,16 +21,24 @@ if TYPE_CHECKING:
     from redisflow.persistence.backend import RedisBackend
 
 
-def remove_flow(backend: RedisBackend, flow_uuid: str, *, idle: bool = False) -> int:
+def remove_flow(
+    backend: RedisBackend,
+    flow_uuid: str,
+    *,
+    only: Literal["", "idle", "gone"] = "",
+    strays: Sequence[str] = (),
+) -> int | None:
     """Remove a flow with its atoms; workers and storages that use it get FlowLost.
 
     Args:
         backend: where it is.
         flow_uuid: its uuid.
-        idle: not while workers are at work.
+        only: "idle": not while workers are at work; "gone": only what is left of a flow
+            that is not there any more.
+        strays: uuids of atoms whose records are left, though nothing leads to them.
 
     Returns:
-        How many workers are at work, because of which it was not removed; else 0.
+        None; or, if it was kept, how many workers are at work.
 
     Raises:
         Locked: others held its lock until the deadline.
@@ -39,9 +47,10 @@ def remove_flow(backend: RedisBackend, flow_uuid: str, *, idle: bool = False) ->
     keys = backend.keys
     scripts = backend.scripts_of(flow_uuid)
     status = "MORE"
-    while status == "MORE":
-        reply = scripts.call("flow_remove", limit=BATCH, idle=int(idle))
-        if reply.status == "LIVE":
+    while status == "MORE" or strays:
+        batch, strays = strays[:BATCH], strays[BATCH:]
+        reply = scripts.call("flow_remove", rest=batch, limit=BATCH, only=only)
+        if reply.status == "KEPT":
             return int(reply.fields[0])
         status, (uuids,) = reply.status, reply.fields
         if uuids:
@@ -50,7 +59,7 @@ def remove_flow(backend: RedisBackend, flow_uuid: str, *, idle: bool = False) ->
         backend.client,
         [("ZREM", index, flow_uuid) for index in (keys.flows, keys.submitted)],
     )
-    return 0
+    return None
 
 
 def check_flow(backend: RedisBackend, flow_uuid: str) -> None:

@@ -22,13 +22,15 @@
     events        stream  the journal
   ARGV
     limit  int  how many atoms it may remove, at most 1000
-    idle   int  1: not while workers are at work
+    only   str  empty; idle: not while workers are at work; gone: only what is left of a flow
+                that is not there any more
     fence  str  the caller's fence, or empty outside any section
+    uuids...  str  at most 1000 atoms whose records are left, though nothing leads to them
 
   RETURNS
     {'OK', uuids}    nothing is left of it; these atoms were the last
     {'MORE', uuids}  these atoms are gone: call again
-    {'LIVE', live}   that many workers are at work: nothing was removed
+    {'KEPT', live}   it is there, and that many workers are at work: nothing was removed
     {'LOCKED'}       others hold the lock: wait for a turn, and call again
     {'FENCED'}       the caller's lease on the lock is over
     {'GONE'}         cannot happen here; enter_flow answers it
@@ -42,7 +44,9 @@ local flow, refusal = enter_flow()
 if not flow and refusal[1] ~= 'GONE' then return refusal end
 check_collections()
 local live = read('ZCOUNT', keys.workers, now_ms(), '(inf')
-if flow and args.idle == 1 and live > 0 then return {'LIVE', live} end
+if flow and (args.only == 'gone' or (args.only == 'idle' and live > 0)) then
+  return {'KEPT', live}
+end
 local uuids, records = read('ZRANGEBYSCORE', keys.changes, '(0', '+inf', 'LIMIT', 0, args.limit), {}
 for i, uuid in ipairs(uuids) do
   records[2 * i - 1], records[2 * i] = record_key('atom', uuid), record_key('result', uuid)
@@ -51,6 +55,9 @@ for i, uuid in ipairs(uuids) do
 end
 local left = read('ZCARD', keys.changes) - #uuids
 redis.call('UNLINK', keys.flow)
+for _, uuid in ipairs(args.uuids) do
+  redis.call('UNLINK', record_key('atom', uuid), record_key('result', uuid))
+end
 if uuids[1] then
   redis.call('UNLINK', unpack(records))
   redis.call('ZREM', keys.changes, unpack(uuids))

@@ -13,6 +13,7 @@ from redisflow.cli.app import invoke
 from redisflow.doctor import check_flow
 from redisflow.errors import ConfigError
 from redisflow.keys import FlowKeys, flow_uuid_of
+from tests.support.aging import age_indexes
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.one_server
@@ -53,6 +54,7 @@ def test_nothing_of_it_is_left(url, admin, namespace, backend):
 
     eventually(lambda: keys_of(admin, namespace) == [])
 
+    age_indexes(admin, namespace)
     assert invoke(["gc", "--url", url]) == 0
     assert list(admin.scan_iter(f"{namespace}:*")) == []
 
@@ -126,5 +128,6 @@ def test_thousand_flows_leave_nothing(url, admin, namespace):
         ).run()
     assert invoke(["rm", "--name", "r*", "--yes", "--url", url, "-o", "json"]) == 0
     eventually(lambda: not list(admin.scan_iter(f"{namespace}:{{*")))
+    age_indexes(admin, namespace)
     assert invoke(["gc", "--url", url]) == 0
     assert list(admin.scan_iter(f"{namespace}:*")) == []

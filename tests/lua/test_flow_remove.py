@@ -39,13 +39,40 @@ def test_flow_that_is_gone(flow):
 
 
 def test_flow_that_workers_are_at_is_left_if_it_has_to_be_idle(flow):
-    """LIVE: nothing is removed before the last of them has left."""
+    """KEPT: nothing is removed before the last of them has left."""
     flow.line("a").start()
     before = flow.contents()
 
-    assert flow.call("flow_remove", limit=10, idle=1) == ["LIVE", 1]
+    assert flow.call("flow_remove", limit=10, only="idle") == ["KEPT", 1]
     assert flow.contents() == before
 
     flow.leave()
-    assert flow.call("flow_remove", limit=10, idle=1) == ["OK", ["a-uuid"]]
+    assert flow.call("flow_remove", limit=10, only="idle") == ["OK", ["a-uuid"]]
+    assert flow.all_keys() == []
+
+
+def test_flow_that_is_there_is_no_leftover(flow):
+    """KEPT: who collects what gone flows have left removes no flow that came back."""
+    flow.line("a").start()
+    flow.leave()
+    before = flow.contents()
+
+    assert flow.call("flow_remove", limit=10, only="gone") == ["KEPT", 0]
+    assert flow.contents() == before
+
+    flow.client.execute("DEL", flow.keys.flow)
+    assert flow.call("flow_remove", limit=10, only="gone") == ["OK", ["a-uuid"]]
+    assert flow.all_keys() == []
+
+
+def test_records_that_nothing_leads_to_go_if_they_are_named(flow):
+    """OK: those of a flow whose collections are gone already."""
+    flow.line("a", "b").start()
+    for key in flow.all_keys():
+        if ":atom:" not in key and ":result:" not in key:
+            flow.client.execute("DEL", key)
+
+    done = flow.call("flow_remove", rest=["a-uuid", "b-uuid"], limit=10, only="gone")
+
+    assert done == ["OK", []]
     assert flow.all_keys() == []

@@ -49,7 +49,7 @@ _USUAL: Mapping[str, Argument] = {
     "whole": 0,
     "schema": 1,
     "book": "",
-    "idle": 0,
+    "only": "",
     "keep_ms": -1,
     "first": 0,
     "alone": 0,
