@@ -27,6 +27,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("redisflow")
 
+#: No tests: a program of its own, with what only `make fuzz` installs.
+collect_ignore = ["fuzz"]
+
 _LONG_PATH = 70
 
 redis_server = factories.redis_proc(executable=executable("redis"))

@@ -180,6 +180,7 @@ class Loop:
         self.look_up()
 
     def _take(self) -> Handout:
+        self._membership.check()
         return self._worker.take(self._room(), self._held)
 
     def _room(self, *, released: int = 0) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from redisflow import lease, observing
 from redisflow.codec import failure_from
-from redisflow.errors import WorkerLost
+from redisflow.errors import CorruptKey, WorkerLost
 from redisflow.scripts import FlowScripts
 from redisflow.storage import Storage
 
@@ -54,6 +54,7 @@ class Membership:
         self._wake_key = storage.backend.keys.wake(self.id)
         self._heart: FlowScripts | None = None
         self._epoch = 0
+        self._damage: CorruptKey | None = None
 
     def keep(self) -> None:
         """Renew the lease from now on, also after it was lost."""
@@ -119,7 +120,27 @@ class Membership:
             self._scripts, self._storage, dead, max_attempts=self._max_attempts
         )
 
+    def check(self) -> None:
+        """Tell whoever takes work of damage that only the heartbeat has met.
+
+        Raises:
+            CorruptKey: the lease cannot be renewed, or the dead not be swept.
+        """
+        if self._damage is not None:
+            raise self._damage
+
     def _beat(self) -> float | bool:
+        """Renew the lease, and note what keeps that from being done."""
+        try:
+            again_s = self._renew()
+        except CorruptKey as error:
+            self._damage = error
+            self.swept()
+            raise
+        self._damage = None
+        return again_s
+
+    def _renew(self) -> float | bool:
         """Renew the lease, and sweep once another's is over."""
         heart = self._heart
         if heart is None:

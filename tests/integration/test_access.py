@@ -166,6 +166,7 @@ def cli(url, tmp_path):
 
 
 @pytest.mark.one_server
+@pytest.mark.slow
 def test_the_program_does_everything_as_that_user(cli, admin, tmp_path):
     """Runs, submissions, workers and looks; the server refuses nothing needed."""
     assert cli("run", "flows.py", "-w", 2, "--store", "x=2", "--run-id", "r1") == (

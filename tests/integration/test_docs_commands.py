@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 _PRINTED = re.compile(r"print\(.*\)  # (.+)")
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.one_server, pytest.mark.slow]
 
 
 @pytest.fixture

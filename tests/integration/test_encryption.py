@@ -18,7 +18,7 @@ ROOT = Path(redisflow.__file__).parents[1]
 PROGRAM = (sys.executable, "-m", "redisflow.cli")
 MARKER = "hush-this-is-plaintext"
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.one_server]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.one_server]
 
 FLOWS = f"""
 from taskflow import retry, task

@@ -32,7 +32,7 @@ from tests.support.submitted import FLOWS
 ROOT = Path(redisflow.__file__).parents[1]
 PROGRAM = (sys.executable, "-m", "redisflow.cli")
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.one_server]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.one_server]
 
 
 @pytest.fixture

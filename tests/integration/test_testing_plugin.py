@@ -25,7 +25,7 @@ from tests.support.eventually import eventually
 pytest_plugins = ["pytester"]
 
 #: Each starts processes of its own, and does not care which server they talk to.
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.one_server, pytest.mark.slow]
 
 USERS_TESTS = """
 import redisflow
