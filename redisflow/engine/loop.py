@@ -7,6 +7,7 @@ queue, or, while nothing runs here, straight from the server.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import queue
@@ -33,7 +34,7 @@ from redisflow.engine.settings import Settings
 from redisflow.engine.structure import Structure
 from redisflow.engine.watching import HALTED, Watch
 from redisflow.engine.worker import Worker
-from redisflow.errors import Refused, Unavailable, ValueRefused
+from redisflow.errors import FlowLost, Refused, Unavailable, ValueRefused
 from redisflow.persistence import AtomRecord
 from redisflow.storage import Storage
 
@@ -143,9 +144,18 @@ class Loop:
                     return None
                 else:
                     handout = self._next_event()
+            self._hand_in_late()
             return handout.ended
         finally:
             self._over.set()
+
+    def _hand_in_late(self) -> None:
+        """Send what has ended here after the run did: it is refused, and kept aside."""
+        while not self._events.empty():
+            event = self._events.get()
+            if event is not _HINT:
+                with contextlib.suppress(FlowLost):
+                    self._record(*event, capacity=0)
 
     def _hold(self, handout: Handout) -> None:
         for item in handout.items:
