@@ -137,7 +137,7 @@ class SharedLock:
                 other one by default.
             lost: called once it is lost.
         """
-        heart = self._heart(client, lease_s)
+        heart, fence = self._heart(client, lease_s), hold.fence
 
         def renew() -> bool | float:
             if not hold.alive():
@@ -147,6 +147,7 @@ class SharedLock:
                     "lock_extend",
                     owner=hold.owner,
                     lease_ms=int(lease_s * 1000),
+                    fence=fence,
                     deadline_s=lease_s / 6,
                 )
             except NotFound:

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --[[
-  Renew a lease on a lock; one that is over stays so.
+  Renew a lease on a lock; one that is over stays so. Where the server has gone back to an
+  earlier moment, its writer may be an earlier section of the same owner: that one is over too.
 
   KEYS
     lock          hash  how it is held
@@ -10,6 +11,7 @@
   ARGV
     owner     str  whose lease
     lease_ms  int  its length
+    fence     int  of its section: counts where that writes
 
   RETURNS
     {'OK', waiting}  renewed; how many wait for the lock
@@ -27,7 +29,7 @@ local lock, refusal = open_lock()
 if not lock then return refusal end
 local now = now_ms()
 reap_lock(lock, now)
-local held = (lock.held == 'write' and lock.writer == args.owner)
+local held = (lock.held == 'write' and lock.writer == args.owner and lock.fence == args.fence)
   or (lock.readers > 0 and read('ZSCORE', keys.lock_readers, args.owner))
 if held then renew_lock(lock, args.owner, now + args.lease_ms) end
 grant_lock(lock, now)

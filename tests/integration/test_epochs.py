@@ -202,6 +202,22 @@ def test_section_that_was_lost_is_over(own, url, side):
             assert lock.fence > fences[0]
 
 
+def test_earlier_section_of_the_same_thread_is_not_this_one(own, url):
+    """The server goes back to another section of this thread: this one is over."""
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        lock = ReaderWriterLock(backend, "nightly", lease_s=1.0)
+        with lock.write_lock():
+            mark = own.mark()
+
+        def lose() -> None:
+            with lock.write_lock():
+                own.rewind(mark)
+                eventually(lock.lost.is_set)
+
+        with pytest.raises(LeaseLost):
+            lose()
+
+
 # Engines
 
 

@@ -27,6 +27,21 @@ def test_lease_that_is_over_is_not_revived(lock, does):
     assert lock.inside == ["p:2"]
 
 
+def test_section_before_is_not_taken_for_this_one(lock):
+    """LOST: the server has gone back to an earlier section of the same owner."""
+    lock.acquire("p:1")
+
+    assert lock.extend("p:1", fence=lock.fence + 1) == ["LOST"]
+    assert lock.extend("p:1") == ["OK", 0]
+
+
+def test_fence_is_a_writers(lock):
+    """OK: a reader is in with whatever fence the last writer had."""
+    lock.acquire("p:1", "reads")
+
+    assert lock.extend("p:1", fence=lock.fence + 1) == ["OK", 0]
+
+
 def test_renewal_after_the_release_creates_nothing(lock):
     """LOST: a heartbeat that comes too late finds nothing to renew."""
     lock.acquire("p:1")

@@ -67,9 +67,12 @@ class ScriptedLock:
         """Leave; returns the status."""
         return str(self.call("lock_release", owner=owner, keep_ms=keep_ms)[0])
 
-    def extend(self, owner: str, *, lease_ms: int = 60_000) -> list[Any]:
-        """Renew."""
-        return self.call("lock_extend", owner=owner, lease_ms=lease_ms)
+    def extend(
+        self, owner: str, *, lease_ms: int = 60_000, fence: int | None = None
+    ) -> list[Any]:
+        """Renew; the lease of the last writer, unless another fence is given."""
+        fence = self.fence if fence is None else fence
+        return self.call("lock_extend", owner=owner, lease_ms=lease_ms, fence=fence)
 
     def break_holders(self, script: str = "lock_break") -> list[Any]:
         """Take the lock away from all who hold it."""

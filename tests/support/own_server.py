@@ -91,13 +91,17 @@ class OwnServer:
         self.process.wait()
 
     def mark(self) -> int:
-        """Tell how much its append-only file holds now, for `rewind`."""
+        """Tell how much its append-only file holds now, for `rewind`.
+
+        A server whose disk is slow answers before it has written: that is waited for.
+        """
+        eventually(lambda: self.client.info("persistence")["aof_buffer_length"] == 0)
         return self._file.stat().st_size
 
     def rewind(self, mark: int) -> None:
         """Kill it, and start it with what it had at a mark: it has lost all since."""
+        assert self.mark() > mark, "there is nothing to lose"
         self.kill()
-        assert self._file.stat().st_size > mark, "there is nothing to lose"
         os.truncate(self._file, mark)
         self.start()
 
