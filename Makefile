@@ -5,7 +5,6 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
 	$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 JOBS   ?= 2
-SECONDS ?= 60
 SEED   ?= $(shell date +%s)
 ARGS   ?=
 
@@ -52,7 +51,7 @@ chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run, SECONDS=n: storms 
 fuzz: $(READY) ## fuzz the decoder and the URLs; SECONDS=60
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(PIP) install --quiet "atheris==3.0.0"
 	mkdir -p build/fuzz
-	$(BIN)/python tests/fuzz/fuzz_inputs.py build/fuzz -max_total_time=$(SECONDS) \
+	$(BIN)/python tests/fuzz/fuzz_inputs.py build/fuzz -max_total_time=$(or $(SECONDS),60) \
 		-artifact_prefix=build/fuzz- -dict=tests/fuzz/words.dict -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 $(ARGS)
 
 check: lint test ## everything that has to pass before a change goes in

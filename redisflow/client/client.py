@@ -27,6 +27,7 @@ from redisflow.client.attempts import Attempts
 from redisflow.client.connect import Handle, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
 from redisflow.client.history import Histories, Witness
+from redisflow.client.lines import Lines
 from redisflow.client.replication import Replication
 from redisflow.client.sending import send_script
 from redisflow.client.waiting import Argument, first_key, wait_on
@@ -67,6 +68,7 @@ class Client:
         self.histories = Histories()
         self._options = connect.options_of(config, self.histories)
         self._handle: Handle | None = None
+        self._lines = Lines()
         self._seen = False
         self._opening = threading.Lock()
         self._closing = threading.Event()
@@ -115,27 +117,22 @@ class Client:
             Refused: reached, and it said no.
             ServerError: any other error, the script's own included.
         """
-        words = (len(keys), *keys, *args)
+        short = ("EVALSHA", sha, len(keys), *keys, *args)
+        lines, histories = self._lines, self.histories
         if replication is not None:
 
             def replicated(handle: Handle) -> list[Any]:
-                one = cast(redis.Redis, handle)
+                one, words = cast(redis.Redis, handle), short[2:]
                 return replication.run(
-                    one,
-                    sha,
-                    source,
-                    words,
-                    witness=witness,
-                    histories=self.histories,
+                    one, sha, source, words, witness=witness, histories=histories
                 )
 
             return self._run(replicated, deadline_s)
-        histories = self.histories
         started = monotonic()
         failed: Exception | None = None
         if (handle := self._handle) is not None:
             try:
-                return send_script(handle, ("EVALSHA", sha, *words), witness, histories)
+                return send_script(handle, lines, short, witness, histories)
             except NoScriptError:
                 pass
             except Exception as error:  # noqa: BLE001  _again raises it
@@ -143,9 +140,10 @@ class Client:
 
         def evaluate(handle: Handle) -> list[Any]:
             try:
-                return send_script(handle, ("EVALSHA", sha, *words), witness, histories)
+                return send_script(handle, lines, short, witness, histories)
             except NoScriptError:
-                return send_script(handle, ("EVAL", source, *words), witness, histories)
+                whole = ("EVAL", source, *short[2:])
+                return send_script(handle, lines, whole, witness, histories)
 
         return self._again(evaluate, failed, started, deadline_s)
 
@@ -339,6 +337,7 @@ class Client:
         if fault.network and sent:
             self.histories.renew()
         if handle is not None and (fault.network or "READONLY" in fault.reason):
+            self._lines.drop()
             connect.drop_idle(handle)
             if self.config.kind == "embedded":
                 self._handle = None  # it may have ended: opening starts it again
@@ -368,6 +367,7 @@ class Client:
         """Forget, in a child, what belongs to its parent."""
         closed = self._closing.is_set()
         self._opening, self._closing = threading.Lock(), threading.Event()
+        self._lines = Lines()
         self.histories.after_fork()
         if closed:
             self._closing.set()

@@ -33,6 +33,7 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from redisflow.client.faults import Fault, hopeless
 from redisflow.client.history import Histories
+from redisflow.client.packing import packer
 from redisflow.config import Config
 from redisflow.errors import ConfigError, Refused
 
@@ -195,7 +196,7 @@ def connect(config: Config, options: Mapping[str, Any], path: str | None) -> Han
     if config.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in config.hosts]
         return RedisCluster(startup_nodes=nodes, ssl=config.tls, **options)
-    options["db"] = config.db
+    options |= {"db": config.db, "command_packer": packer()}
     if config.kind == "sentinel":
         return _sentinel(config, options)
     if config.kind in ("unix", "embedded"):

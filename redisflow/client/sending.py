@@ -21,6 +21,7 @@ from redis.exceptions import (
 
 from redisflow.client.connect import Handle
 from redisflow.client.history import NOWHERE, Histories, Witness, compare, runner
+from redisflow.client.lines import Lines
 
 #: A slot that is on its way, or on another server than redis-py believes.
 _ELSEWHERE = (AskError, ClusterError, RedisClusterException, TryAgainError)
@@ -28,6 +29,7 @@ _ELSEWHERE = (AskError, ClusterError, RedisClusterException, TryAgainError)
 
 def send_script(
     handle: Handle,
+    lines: Lines,
     command: tuple[Any, ...],
     witness: Witness | None,
     histories: Histories,
@@ -36,37 +38,46 @@ def send_script(
 
     Args:
         handle: where to.
+        lines: connections of it that are at hand.
         command: all of it; its fourth word is the first key.
         witness: of the call; None if it does not matter which history it is.
         histories: of the server.
     """
     if isinstance(handle, redis.Redis):
-        return _send(handle.connection_pool, command, witness, histories)
+        return _send(handle.connection_pool, lines, command, witness, histories)
     if witness is None:
         reply: list[Any] = handle.execute_command(*command)
         return reply
-    return _send_to_cluster(cast(RedisCluster, handle), command, witness, histories)
+    cluster = cast(RedisCluster, handle)
+    return _send_to_cluster(cluster, lines, command, witness, histories)
 
 
 def _send(
     pool: ConnectionPool,
+    lines: Lines,
     command: tuple[Any, ...],
     witness: Witness | None,
     histories: Histories,
 ) -> list[Any]:
-    connection: Any = pool.get_connection()
+    connection = lines.take(pool)
+    clean = False
     try:
         if witness is not None and connection.history != witness.history.server:
             compare(connection, witness, histories)
         connection.send_command(*command)
         reply: list[Any] = connection.read_response()
+        clean = True
+    except redis.ResponseError:
+        clean = True
+        raise
     finally:
-        pool.release(connection)
+        lines.give(pool, connection, clean=clean)
     return reply
 
 
 def _send_to_cluster(
     handle: RedisCluster,
+    lines: Lines,
     command: tuple[Any, ...],
     witness: Witness,
     histories: Histories,
@@ -80,7 +91,7 @@ def _send_to_cluster(
     key = command[3]
     try:
         server = handle.get_redis_connection(handle.get_node_from_key(key))
-        return _send(server.connection_pool, command, witness, histories)
+        return _send(server.connection_pool, lines, command, witness, histories)
     except _ELSEWHERE:
         pass
     except (redis.ConnectionError, redis.TimeoutError):

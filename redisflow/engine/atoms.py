@@ -8,13 +8,11 @@ its result, a `Failure`; what goes wrong *around* it (arguments that cannot be f
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from taskflow import exceptions, retry, states, task
 from taskflow.types import notifier
@@ -27,8 +25,7 @@ from redisflow.storage import Storage
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(NamedTuple):
     """What the running code is a part of.
 
     Attributes:
@@ -192,23 +189,25 @@ class AtomRunner:
             self._worker,
         )
         reset = _current.set(about)
+        listen_no_more = None
         try:
-            with self._listening_to_progress(atom):
-                if item.reverts:
-                    return _revert(atom, arguments)
-                return _execute(atom, arguments)
+            listen_no_more = self._listen_to_progress(atom)
+            if item.reverts:
+                return _revert(atom, arguments)
+            return _execute(atom, arguments)
         finally:
+            if listen_no_more is not None:
+                listen_no_more()
             _current.reset(reset)
 
-    @contextlib.contextmanager
-    def _listening_to_progress(self, atom: Atom) -> Any:
+    def _listen_to_progress(self, atom: Atom) -> Callable[[], object] | None:
+        """Have the progress of a task saved; returns what ends that."""
         event = task.EVENT_UPDATE_PROGRESS
         if isinstance(atom, retry.Retry) or not atom.notifier.can_be_registered(event):
-            yield
-            return
-        callback = functools.partial(self._save_progress, atom)
-        with notifier.register_deregister(atom.notifier, event, callback=callback):
-            yield
+            return None
+        save = functools.partial(self._save_progress, atom)
+        atom.notifier.register(event, save)
+        return functools.partial(atom.notifier.deregister, event, save)
 
     def _save_progress(
         self, atom: task.Task, _event: str, details: dict[str, Any]
@@ -225,6 +224,8 @@ class AtomRunner:
     def _tell(
         self, uuid: str, atom: Atom, state: str, old_state: str, **more: Any
     ) -> None:
+        if not len(self._notifier):
+            return  # nobody listens
         kind = "retry" if isinstance(atom, retry.Retry) else "task"
         details = {
             f"{kind}_name": atom.name,

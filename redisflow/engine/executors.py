@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent import futures
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from redisflow.engine.atoms import Job
 from redisflow.engine.items import Outcome
 from redisflow.errors import ConfigError
 
-Done = Callable[["futures.Future[Outcome]"], object]
+
+class Ended(Protocol):
+    """A job that has come to its end; `concurrent.futures.Future` is one."""
+
+    def result(self) -> Outcome:
+        """Return what came of it, or raise what it raised."""
+
+
+Done = Callable[[Ended], object]
 
 _SERIAL = frozenset({"serial", "sync", "synchronous"})
 _THREADS = frozenset({"thread", "threads", "threaded", "parallel"})
@@ -29,10 +38,26 @@ class Executor(Protocol):
         """Get ready to run jobs."""
 
     def submit(self, job: Job, done: Done) -> None:
-        """Run a job, and call ``done`` with its future, from whatever thread."""
+        """Run a job, and call ``done`` once it has ended, from whatever thread."""
 
     def stop(self) -> None:
         """End what was started here, once all jobs are done."""
+
+
+@dataclass(slots=True)
+class _Done:
+    outcome: Outcome
+
+    def result(self) -> Outcome:
+        return self.outcome
+
+
+@dataclass(slots=True)
+class _Failed:
+    error: Exception
+
+    def result(self) -> Outcome:
+        raise self.error
 
 
 class SerialExecutor:
@@ -45,12 +70,12 @@ class SerialExecutor:
 
     def submit(self, job: Job, done: Done) -> None:
         """Run a job now."""
-        future: futures.Future[Outcome] = futures.Future()
         try:
-            future.set_result(job())
+            outcome = job()
         except Exception as error:  # noqa: BLE001  # handed on, not swallowed
-            future.set_exception(error)
-        done(future)
+            done(_Failed(error))
+        else:
+            done(_Done(outcome))
 
     def stop(self) -> None:
         """Do nothing."""

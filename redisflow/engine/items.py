@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redisflow.persistence.records import AtomRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A work item, claimed by this worker.
 
     Attributes:
@@ -37,8 +36,7 @@ class Item:
         return self.kind == "revert"
 
 
-@dataclass(frozen=True, slots=True)
-class Handout:
+class Handout(NamedTuple):
     """What a worker is told to do next.
 
     Attributes:
@@ -73,8 +71,7 @@ class Move:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of an atom.
 
     Attributes:

@@ -14,7 +14,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent import futures
 from time import monotonic
 from typing import Any
 
@@ -27,7 +26,7 @@ from redisflow.codec import failure_from
 from redisflow.engine.atoms import AtomRunner
 from redisflow.engine.compiling import Atom
 from redisflow.engine.deciding import Resolver, ask_deciders
-from redisflow.engine.executors import Executor, SerialExecutor
+from redisflow.engine.executors import Ended, Executor, SerialExecutor
 from redisflow.engine.items import Handout, Item, MoveListener, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.settings import Settings
@@ -50,7 +49,7 @@ _SLICE_S = 1.0
 _CLAIM_ALL = 200
 
 _HINT = None
-_Event = tuple[Item, "futures.Future[Outcome]"] | None
+_Event = tuple[Item, Ended] | None
 
 
 class Loop:
@@ -243,7 +242,7 @@ class Loop:
         job = self.watch.begin(item, self._runner.prepare(item, atom))
         self._running += 1
         executor = self._executor if isinstance(atom, task.Task) else self._inline
-        executor.submit(job, lambda future: self._events.put((item, future)))
+        executor.submit(job, lambda ended: self._events.put((item, ended)))
         return Handout()
 
     def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
@@ -332,22 +331,20 @@ class Loop:
             if left_s <= 0 or self._membership.wait(min(left_s, _SLICE_S)):
                 return
 
-    def _complete(self, item: Item, future: futures.Future[Outcome]) -> Handout:
+    def _complete(self, item: Item, ended: Ended) -> Handout:
         """Record what came of an atom, and take what is next."""
         # A listener may suspend the flow when it hears of this: tell it, then take.
         listened = len(self._notifier) > 0
         room = 0 if listened else self._room(released=1)
-        handout = self._record(item, future, capacity=room)
+        handout = self._record(item, ended, capacity=room)
         return self._take() if listened or handout.retake else handout
 
-    def _record(
-        self, item: Item, future: futures.Future[Outcome], *, capacity: int
-    ) -> Handout:
+    def _record(self, item: Item, ended: Ended, *, capacity: int) -> Handout:
         """Record what came of an atom, and tell listeners of it."""
         self._running -= 1
         atom = self._atom_of(item)
         try:
-            outcome, payload = self._encoded(item, future.result())
+            outcome, payload = self._encoded(item, ended.result())
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             return self._halt(item, error)
         self._let_go(item)

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Generator
-from concurrent import futures
 
 from taskflow import states
 
-from redisflow.engine.items import Handout, Item, Outcome
+from redisflow.engine.executors import Ended
+from redisflow.engine.items import Handout, Item
 from redisflow.engine.loop import Loop
 
 
@@ -36,7 +36,7 @@ class SteppingLoop(Loop):
         Returns:
             How the run ended; None if this engine was drained.
         """
-        arrived: list[tuple[Item, futures.Future[Outcome]]] = []
+        arrived: list[tuple[Item, Ended]] = []
         yield states.RESUMING
         try:
             while True:
@@ -74,7 +74,7 @@ class SteppingLoop(Loop):
 
     def _await(
         self,
-        arrived: list[tuple[Item, futures.Future[Outcome]]],
+        arrived: list[tuple[Item, Ended]],
         timeout_s: float | None,
     ) -> None:
         """Wait until something that runs here has ended, or there is news."""
@@ -92,7 +92,7 @@ class SteppingLoop(Loop):
         if event is not None:
             arrived.append(event)
 
-    def _analyze(self, arrived: list[tuple[Item, futures.Future[Outcome]]]) -> Handout:
+    def _analyze(self, arrived: list[tuple[Item, Ended]]) -> Handout:
         """Record what has ended; end the run if nothing is left to do."""
         while not self._events.empty():
             event = self._events.get()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from redisflow import observing
 from redisflow.client import Client, History, Replication, Run, ServerError, Witness
@@ -27,12 +26,19 @@ from redisflow.scripts.headers import RECORD_KEYS, Script, catalogue
 Argument = str | bytes | int | float
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What a script answered: a status and the fields that its header lists."""
 
     status: str
     fields: list[Any]
+
+
+class _Bound(NamedTuple):
+    """A script, its keys but for those of a record, and what names the latter."""
+
+    script: Script
+    keys: list[str]
+    records: list[Callable[[str], str]]
 
 
 class Scripts:
@@ -56,7 +62,7 @@ class Scripts:
         self.client = client
         self.keys = keys
         self._guard = guard or Unguarded(keys)
-        self._bound: dict[str, tuple[Script, list[str]]] = {}
+        self._bound: dict[str, _Bound] = {}
 
     def call(
         self,
@@ -89,9 +95,9 @@ class Scripts:
             Locked: others held the flow's lock until the deadline.
             RuntimeError: the caller's section is one that only reads.
         """
-        script, keys = self._bound.get(name) or self._bind(name)
+        script, keys, records = self._bound.get(name) or self._bind(name)
         if of is not None:
-            keys = [*keys, *self._record_keys(script, of)]
+            keys = [*keys, *[key_of(of) for key_of in records]]
         if script.guarded:
             args.setdefault("fence", self._guard.fence())
         if len(args) != len(script.args) or (rest and script.rest is None):
@@ -145,18 +151,13 @@ class Scripts:
             left_s = 0.0 if deadline_s == 0 else max(0.0, until - monotonic())
             return self._check(script, self._run(script, keys, values, left_s))
 
-    def _bind(self, name: str) -> tuple[Script, list[str]]:
+    def _bind(self, name: str) -> _Bound:
         script = catalogue()[name]
-        keys = [getattr(self.keys, k) for k, _ in script.keys if k not in RECORD_KEYS]
-        bound = self._bound[name] = (script, keys)
+        named = {key: getattr(self.keys, key) for key, _ in script.keys}
+        keys = [named[key] for key in named if key not in RECORD_KEYS]
+        records = [named[key] for key in named if key in RECORD_KEYS]
+        bound = self._bound[name] = _Bound(script, keys, records)
         return bound
-
-    def _record_keys(self, script: Script, atom_uuid: str) -> list[str]:
-        return [
-            getattr(self.keys, name)(atom_uuid)
-            for name, _ in script.keys
-            if name in RECORD_KEYS
-        ]
 
     def _check(self, script: Script, reply: list[Any]) -> Reply:
         status = reply[0].decode()

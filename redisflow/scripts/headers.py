@@ -25,6 +25,15 @@ _DIGITS = 17
 #: Keys that stand for one record; the caller says which by ``of=<atom uuid>``.
 RECORD_KEYS = ("atom", "result")
 
+#: Keys that a flow has from its creation on: ``keys.lasting`` in a script stands for
+#: those of its own that are among them.
+LASTING_KEYS = frozenset(
+    {
+        *("flow", "atoms", "graph", "missing", "ready", "claims", "workers", "plan"),
+        *("changes", "events"),
+    }
+)
+
 #: Scripts that look at the history themselves.
 UNDATED = ("epoch_begin", "flow_create")
 
@@ -141,6 +150,8 @@ def _resolve(
     would trip over others in the middle, after a write.
     """
     places = {f"keys.{key}": f"KEYS[{n}]" for n, (key, _) in enumerate(keys, 1)}
+    lasting = [places[f"keys.{key}"] for key, _ in keys if key in LASTING_KEYS]
+    places["keys.lasting"] = ", ".join(lasting)
     for number, (arg, kind) in enumerate(args, 1):
         place = f"ARGV[{number}]"
         places[f"args.{arg}"] = f"tonumber({place})" if kind == "int" else place

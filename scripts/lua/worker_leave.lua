@@ -33,7 +33,7 @@
 local flow, refusal = open_flow()
 if not flow then return refusal end
 check_acl(keys.flow)
-check_there()
+check_there(keys.lasting)
 check_log()
 check_derived()
 if not read('ZSCORE', keys.workers, args.worker) then return {'OK', 0, 0, {}} end

@@ -36,7 +36,7 @@
 local flow, refusal = open_flow()
 if not flow then return refusal end
 check_acl(keys.flow)
-check_there()
+check_there(keys.lasting)
 check_log()
 check_derived()
 local now = now_ms()

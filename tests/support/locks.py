@@ -40,8 +40,7 @@ class ScriptedLock:
         if self.now_ms is not None:
             scripts = Scripts(self.client, self.keys)
             script = at_time(catalogue()[name], self.now_ms)
-            keys = [getattr(self.keys, key) for key, _ in script.keys]
-            scripts._bound[name] = (script, keys)
+            scripts._bound[name] = scripts._bind(name)._replace(script=script)
         reply = scripts.call(name, **args)
         return [reply.status, *(_text(field) for field in reply.fields)]
 

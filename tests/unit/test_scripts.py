@@ -101,6 +101,18 @@ def test_names_are_resolved_to_places(folder):
     assert not re.search(r"--\[\[|RETURNS|\b(keys|args)\.", source)
 
 
+def test_lasting_keys_are_those_that_a_flow_always_has():
+    """Those of its header, but for the lock's, the atom's and that of idlers."""
+    source = catalogue()["work_complete"].source
+    names = [name for name, _ in catalogue()["work_complete"].keys]
+
+    (places,) = re.findall(r"check_there\((KEYS.*)\)", source)
+    lasting = [names[int(place) - 1] for place in re.findall(r"\d+", places)]
+    assert set(names) - set(lasting) == {
+        *("lock", "lock_readers", "idle", "atom", "result"),
+    }
+
+
 @pytest.mark.parametrize("name", ["keys.result", "args.who"])
 @pytest.mark.parametrize("place", ["thing_do.lua", "includes/two.lua"])
 def test_name_that_the_header_lacks_is_refused(folder, name, place):

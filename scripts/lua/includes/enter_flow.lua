@@ -7,6 +7,6 @@ local function enter_flow()
   local flow, refusal = open_flow()
   if not flow then return nil, refusal end
   check_acl(keys.flow)
-  check_there()
+  check_there(keys.lasting)
   return heed_lock(flow)
 end
