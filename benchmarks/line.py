@@ -19,7 +19,7 @@ from taskflow import flow, task
 from taskflow.patterns import linear_flow
 
 from benchmarks import flows
-from benchmarks.bare import BareCas
+from benchmarks.bare import BareAtom, BareCas
 from benchmarks.measuring import Bench, Budget, Cost, Row, costing, total
 
 _BURSTS = 20
@@ -44,6 +44,7 @@ class Burst(task.Task):
 def measure(bench: Bench) -> Iterator[Row]:
     """Compare with bare calls, then with TaskFlow."""
     yield _beside_bare(bench)
+    yield _bound(bench)
     yield _beside_taskflow(bench)
 
 
@@ -69,6 +70,23 @@ def _beside_bare(bench: Bench) -> Row:
         budget=Budget(0.5),
         detail=[f"a bare call: {_us(bare_s)} µs", f"an atom: {_us(our_s)} µs"],
         raw={"bare_s": bare_s, "atom_s": our_s},
+    )
+
+
+def _bound(bench: Bench) -> Row:
+    """Compare two kinds of bare calls: what is left out, no atom can do without."""
+    calls = bench.sizes.line // _BURSTS
+    pairs: list[tuple[float, float]] = []
+    with contextlib.closing(bench.server.connect()) as client:
+        cas, atom = BareCas(client), BareAtom(client)
+        for _ in range(bench.sizes.runs):
+            pairs += [(cas.burst(calls), atom.burst(calls)) for _ in range(_BURSTS)]
+    bench.server.admin.flushall()
+    return Row(
+        "an atom's commands in a bare script / bare EVALSHA, per second",
+        [atom_rate / cas_rate for cas_rate, atom_rate in pairs],
+        unit="x",
+        detail=["the bound of the row above, were deciding and Python free"],
     )
 
 
