@@ -29,7 +29,7 @@ from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
 from redisflow.client.history import Histories, Witness
 from redisflow.client.lines import Lines
 from redisflow.client.replication import Replication
-from redisflow.client.sending import send_script
+from redisflow.client.sending import send_many, send_script
 from redisflow.client.waiting import Argument, first_key, wait_on
 from redisflow.config import Config
 from redisflow.errors import Outcome, Unavailable
@@ -157,7 +157,7 @@ class Client:
             Refused: reached, and it said no.
             ServerError: any other error.
         """
-        return self._run(lambda handle: handle.execute_command(*command), deadline_s)
+        return self.execute_many([command], deadline_s=deadline_s)[0]
 
     def execute_many(
         self,
@@ -178,9 +178,16 @@ class Client:
             Refused: one of them was refused.
             ServerError: any other error of any of them.
         """
-        if not commands:
-            return []
-        return self._run(lambda handle: _send_many(handle, commands), deadline_s)
+        lines = self._lines
+
+        def send(handle: Handle) -> list[Any]:
+            replies = send_many(handle, lines, commands)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+            return replies
+
+        return self._run(send, deadline_s) if commands else []
 
     def block(self, *command: Argument, block_s: float) -> Any:
         """Wait for a hint, on a connection that nothing else uses meanwhile.
@@ -389,17 +396,6 @@ def _embedded_path() -> str:
     from redisflow.embedded import ensure_running  # noqa: PLC0415
 
     return str(ensure_running().socket_path)
-
-
-def _send_many(handle: Handle, commands: Sequence[tuple[Argument, ...]]) -> list[Any]:
-    with handle.pipeline(transaction=False) as pipeline:
-        for command in commands:
-            pipeline.execute_command(*command)
-        replies: list[Any] = pipeline.execute(raise_on_error=False)
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies
 
 
 def _primaries(handle: Handle) -> list[ClusterNode | None]:

@@ -1,4 +1,4 @@
-"""How a script is sent: by the shortest way there is, to a history that is known.
+"""How commands are sent, by the shortest way there is; scripts to a known history.
 
 redis-py's own way does half as much work again around it: retries, which are off, and
 measurements, which nobody asked for.
@@ -6,6 +6,7 @@ measurements, which nobody asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -73,6 +74,53 @@ def _send(
     finally:
         lines.give(pool, connection, clean=clean)
     return reply
+
+
+def send_many(
+    handle: Handle, lines: Lines, commands: Sequence[tuple[Any, ...]]
+) -> list[Any]:
+    """Send plain commands together; replies in redis-py's shapes, errors among them.
+
+    The error of a single command may be raised instead.
+
+    Args:
+        handle: where to.
+        lines: connections of it that are at hand.
+        commands: each complete, and none of them a script.
+    """
+    if not isinstance(handle, redis.Redis):
+        if len(commands) == 1:  # the only way for those without a key
+            return [handle.execute_command(*commands[0])]
+        with handle.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            found: list[Any] = pipeline.execute(raise_on_error=False)
+            return found
+    pool = handle.connection_pool
+    connection = lines.take(pool)
+    clean = False
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        replies = [_reply(connection) for _ in commands]
+        clean = True
+    finally:
+        lines.give(pool, connection, clean=clean)
+    return [
+        _shaped(handle, command[0], reply)
+        for command, reply in zip(commands, replies, strict=True)
+    ]
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
+
+
+def _shaped(handle: redis.Redis, name: str, reply: Any) -> Any:
+    shape = handle.response_callbacks.get(name.upper())
+    return reply if shape is None or isinstance(reply, Exception) else shape(reply)
 
 
 def _send_to_cluster(

@@ -406,7 +406,7 @@ def test_holders_and_waiters_are_listed_with_who_they_are(lock, pool):
     with lock.write_lock():
         writing = pool.submit(lock.acquire_write_lock, timeout=20)
         awaiting(lock, "awaits-write")
-        (holder,), (waiter,) = lock.holders(), lock.waiters()
+        (waiter,), (holder,) = lock.waiters(), lock.holders()  # the older one is later
     assert writing.result(20)
     assert holder.does == "writes"
     assert holder.thread == threading.current_thread().name
