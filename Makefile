@@ -44,7 +44,8 @@ slow: $(READY) ## run the slow tests; most of their time is waiting
 
 # With SECONDS or STORM only storms are had: so long, or that one.
 chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run, SECONDS=n: storms only
-	$(PYTEST) -m chaos --seed $(SEED) $(if $(STORM)$(SECONDS),tests/chaos/test_random.py) \
+	$(PYTEST) -m chaos --seed $(SEED) \
+		$(if $(STORM)$(SECONDS),tests/chaos/test_random.py,-n $(JOBS)) \
 		$(if $(STORM),--storm $(STORM)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 # Atheris stands apart from the lock: nothing else needs it, and few Pythons have it.

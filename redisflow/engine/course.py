@@ -125,12 +125,15 @@ class Course:
             self._executor.start()
             self._loop.watch.join()
             try:
-                if stepwise:
-                    outcome = yield from self._loop.steps(timeout_s)
-                else:
-                    outcome = self._loop.until_the_end()
+                try:
+                    if stepwise:
+                        outcome = yield from self._loop.steps(timeout_s)
+                    else:
+                        outcome = self._loop.until_the_end()
+                finally:
+                    self._executor.stop()
+                self._loop.hand_in_late()
             finally:
-                self._executor.stop()
                 self._loop.watch.leave()
         except BaseException:
             # Whatever it was, the others must not wait for the lease.

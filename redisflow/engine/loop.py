@@ -143,13 +143,12 @@ class Loop:
                     return None
                 else:
                     handout = self._next_event()
-            self._hand_in_late()
             return handout.ended
         finally:
             self._over.set()
 
-    def _hand_in_late(self) -> None:
-        """Send what has ended here after the run did: it is refused, and kept aside."""
+    def hand_in_late(self) -> None:
+        """Send what has ended here after the loop: it is refused, and kept aside."""
         while not self._events.empty():
             event = self._events.get()
             if event is not _HINT:

@@ -43,7 +43,6 @@ class SteppingLoop(Loop):
                 yield states.SCHEDULING
                 handout = self._schedule()
                 if handout.ended is not None:
-                    self._hand_in_late()
                     return handout.ended
                 if self._draining and not self._held:
                     return None

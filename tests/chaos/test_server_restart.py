@@ -21,7 +21,7 @@ LEASE_S = 5.0
 @pytest.fixture(params=KINDS)
 def restartable(request, tmp_path):
     """Start a server that appends to a file, can be killed, and reads slowly."""
-    slowly = ("--key-load-delay", "300", "--loading-process-events-interval-bytes")
+    slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes")
     server = OwnServer(
         request.param, tmp_path / "server", "--appendonly", "yes", *slowly, "1024"
     )

@@ -132,6 +132,11 @@ class Striker:
             if self.strike(victim) is not None:
                 struck(victim)
 
+    def open(self, gate: Path, pids: Callable[[], Collection[int]]) -> None:
+        """Let a run begin in earnest once there is more than one to choose from."""
+        eventually(lambda: self._at_work(pids()), 60)
+        gate.touch()
+
     @property
     def over(self) -> bool:
         """Whether the run has ended."""

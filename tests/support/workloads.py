@@ -192,10 +192,12 @@ def _fork(told: Path) -> None:
     os.waitpid(child, 0)
 
 
-def mixed(notes: str, takes_s: float = 0.003, *, fails: bool = False) -> Any:
+def mixed(
+    notes: str, takes_s: float = 0.003, *, fails: bool = False, gate: str | None = None
+) -> Any:
     """Make a flow of 200 atoms: layers, fan-out and fan-in, a mesh, nested flows.
 
-    The last of them fails if that is wanted.
+    The last fails if that is wanted; the first waits at a gate, if it has one.
     """
     names = (f"t{number:03}" for number in itertools.count())
 
@@ -205,7 +207,7 @@ def mixed(notes: str, takes_s: float = 0.003, *, fails: bool = False) -> Any:
     def many(kind: Any, name: str, count: int) -> Any:
         return kind(name).add(*(one() for _ in range(count)))
 
-    whole = linear_flow.Flow("mixed")
+    whole = linear_flow.Flow("mixed").add(one(gate=gate))
     whole.add(*(many(unordered_flow.Flow, f"layer-{n}", 6) for n in range(6)))
     root = one()
     fan = [one(requires=[root.name]) for _ in range(40)]
