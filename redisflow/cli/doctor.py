@@ -12,9 +12,16 @@ import typer
 from rich.text import Text
 
 from redisflow.cli.flows import find_flow
+from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import Output, OutputOption, Url
 from redisflow.cli.problems import Status, printable
-from redisflow.cli.terminal import console_on, say, whole_output
+from redisflow.cli.terminal import (
+    BAD,
+    DOUBTFUL,
+    console_on,
+    say,
+    whole_output,
+)
 from redisflow.codec import dumps_plain
 from redisflow.doctor import (
     RULES,
@@ -42,7 +49,7 @@ Exit status: 0 nothing is wrong (warnings and notes do not count), 5 errors were
 2 usage, 4 server. With --repair: 5 where an error is left that cannot be mended.
 """
 
-_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_STYLES = {Severity.ERROR: BAD, Severity.WARNING: DOUBTFUL, Severity.NOTE: "dim"}
 _PAGE = 500
 
 
@@ -121,12 +128,12 @@ def _print(
         return
     console = console_on(sys.stdout)
     for finding in mended:
-        console.print(_line(finding, "mended "), soft_wrap=True)
+        print_wrapped(console, _line(finding, "mended "))
     for severity in Severity:
         for finding in findings:
             if finding.severity is severity:
                 lead = "would mend " if would and finding.repairable else ""
-                console.print(_line(finding, lead), soft_wrap=True)
+                print_wrapped(console, _line(finding, lead))
     counts = Counter(finding.severity for finding in findings)
     told = ", ".join(
         f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"

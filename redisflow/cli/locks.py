@@ -15,6 +15,7 @@ from rich.text import Text
 from redisflow.cli.clock import iso_time
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
+from redisflow.cli.layout import print_table, print_wrapped
 from redisflow.cli.listing import WantedRuns, list_runs
 from redisflow.cli.options import (
     READING_STATUS,
@@ -27,8 +28,8 @@ from redisflow.cli.options import (
     paragraphs,
 )
 from redisflow.cli.problems import UsageProblem, printable
-from redisflow.cli.reports import Report, json_text, show_report, table_of
-from redisflow.cli.terminal import confirm, duration, say, whole_output
+from redisflow.cli.reports import Report, json_text, show_report
+from redisflow.cli.terminal import BUSY, DOUBTFUL, confirm, duration, say, whole_output
 from redisflow.errors import InvalidState
 from redisflow.keys import LockKeys
 from redisflow.persistence import RedisBackend
@@ -256,12 +257,13 @@ def _report(found: Sequence[_Lock], nothing: str) -> Report:
 def _print(found: Sequence[_Lock], nothing: str, console: Console) -> None:
     rows = [_row(lock, owner) for lock in found for owner in lock.owners]
     if rows:
-        console.print(
-            table_of(
-                rows,
-                numeric=("FENCE", "SINCE", "LEASE LEFT", "TICKET"),
-                dull={"TICKET": ("-",)},
-            )
+        print_table(
+            console,
+            rows,
+            numeric=("FENCE", "SINCE", "LEASE LEFT", "TICKET"),
+            dull={"TICKET": ("-",)},
+            whole=("DOES",),
+            spare=("TICKET", "FENCE"),
         )
     else:
         console.print(nothing)
@@ -270,7 +272,7 @@ def _print(found: Sequence[_Lock], nothing: str, console: Console) -> None:
             reason = lock.marks.get("broken_for", "")
             at = iso_time(lock.marks.get("broken_at", "0"))
             text = f"{lock.name} was broken at {at} by {by}: {reason}"
-            console.print(Text(printable(text), "yellow"), soft_wrap=True)
+            print_wrapped(console, Text(printable(text), DOUBTFUL))
 
 
 def _row(lock: _Lock, owner: LockOwner) -> dict[str, str | Text]:
@@ -278,7 +280,7 @@ def _row(lock: _Lock, owner: LockOwner) -> dict[str, str | Text]:
     return {
         "LOCK": Text(printable(lock.name)),
         "WHO": Text(printable(_who(owner))),
-        "DOES": Text(owner.does, "" if waits else "cyan"),
+        "DOES": Text(owner.does, "" if waits else BUSY),
         "SINCE": duration(owner.age_s),
         "LEASE LEFT": duration(owner.lease_s) if owner.lease_s > 0 else "over",
         "FENCE": "-" if owner.does != "writes" else lock.marks.get("fence", "-"),

@@ -2,7 +2,8 @@
 
 Control codes go to terminals only, whatever the environment says of colours; within
 terminals ``NO_COLOR`` is honoured, and ``TERM=dumb`` counts as no terminal. What is
-piped is never cut to a width.
+piped is never cut to a width. Nobody tells whether a terminal is light or dark: colours
+are halfway between.
 """
 
 from __future__ import annotations
@@ -15,8 +16,41 @@ from typing import TextIO
 
 import typer
 from rich.console import Console
+from rich.default_styles import DEFAULT_STYLES
+from rich.style import Style
+from rich.theme import Theme
 
 from redisflow.cli.problems import UsageProblem, one_line
+
+#: Colours that contrast with white and with black, about 4 to 1 at the least.
+GOOD, BAD, DOUBTFUL, BUSY = "color(28)", "color(160)", "color(130)", "color(30)"
+_VIOLET, _GREY = "color(97)", "color(243)"
+
+#: Rich's own colours -> what they are here.
+_INSTEAD = {
+    "green": GOOD,
+    "bright_green": GOOD,
+    "red": BAD,
+    "bright_red": BAD,
+    "yellow": DOUBTFUL,
+    "bright_yellow": DOUBTFUL,
+    "cyan": BUSY,
+    "bright_blue": BUSY,
+    "magenta": _VIOLET,
+    "bright_magenta": _VIOLET,
+}
+_THEME = Theme(
+    {
+        name: style + Style.parse(_INSTEAD[style.color.name])
+        for name, style in DEFAULT_STYLES.items()
+        if style.color is not None and style.color.name in _INSTEAD
+    }
+    | {
+        "bar.back": Style.parse(_GREY),
+        "bar.complete": Style.parse(BUSY),
+        "bar.finished": Style.parse(GOOD),
+    }
+)
 
 _DEBUG = "REDISFLOW_DEBUG"
 
@@ -42,6 +76,7 @@ def console_on(stream: TextIO) -> Console:
         emoji=False,
         highlight=False,
         soft_wrap=not live,
+        theme=_THEME,
     )
 
 
