@@ -261,9 +261,9 @@ def _print(found: Sequence[_Lock], nothing: str, console: Console) -> None:
             console,
             rows,
             numeric=("FENCE", "SINCE", "LEASE LEFT", "TICKET"),
-            dull={"TICKET": ("-",)},
-            whole=("DOES",),
-            spare=("TICKET", "FENCE"),
+            dull={"TICKET": ("-",), "THREAD": ("MainThread",)},
+            whole=("WHO", "DOES"),
+            spare=("TICKET", "FENCE", "THREAD"),
         )
     else:
         console.print(nothing)
@@ -279,7 +279,8 @@ def _row(lock: _Lock, owner: LockOwner) -> dict[str, str | Text]:
     waits = owner.does.startswith("awaits")
     return {
         "LOCK": Text(printable(lock.name)),
-        "WHO": Text(printable(_who(owner))),
+        "WHO": Text(printable(f"{owner.host}:{owner.pid}")),
+        "THREAD": Text(printable(owner.thread)),
         "DOES": Text(owner.does, "" if waits else BUSY),
         "SINCE": duration(owner.age_s),
         "LEASE LEFT": duration(owner.lease_s) if owner.lease_s > 0 else "over",
