@@ -17,7 +17,7 @@ import redisflow
 from redisflow import ReaderWriterLock, RedisBackend
 from redisflow.cli.app import invoke
 from tests.support.eventually import eventually
-from tests.support.screen import PROGRAM, Screen, environment
+from tests.support.screen import PROGRAM, Screen, environment, shown_by
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.one_server]
 
@@ -106,13 +106,12 @@ def _words(command, run):
 @pytest.mark.slow
 def test_hostile_names_do_not_break_a_terminal(url, hostile, columns):
     """No control codes but colours, no line beyond the edge, names as they are."""
+    commands = [_words(command, hostile) for command in COMMANDS]
     with _lock(url):
-        for command in COMMANDS:
-            words = _words(command, hostile)
-            with Screen(*words, columns=columns, environment=environment(url)) as shown:
-                status = shown.end()
-                assert status == (1 if command[0] == "tail" else 0), command
-                text = shown.written
+        screens = shown_by(commands, environment(url), columns=columns)
+        for command, shown in zip(COMMANDS, screens, strict=True):
+            assert shown.status == (1 if command[0] == "tail" else 0), shown
+            text = shown.out
             assert "\x07" not in text, command
             assert "\u202e" not in text, command
             codes = set(re.findall(r"\x1b(?:\[[0-9;?]*[A-Za-z]|.)", text))
@@ -127,11 +126,12 @@ def test_hostile_names_do_not_break_a_terminal(url, hostile, columns):
 
 
 @pytest.mark.slow
-def test_pipes_get_whole_names_and_no_codes(url, hostile, program):
+def test_pipes_get_whole_names_and_no_codes(url, hostile):
     """What is piped is spelled out, never cut, and never coloured."""
-    for command in COMMANDS:
-        status = 1 if command[0] == "tail" else 0
-        text = program(*_words(command, hostile), status=status, FORCE_COLOR="1")
+    commands = [_words(command, hostile) for command in COMMANDS]
+    for shown in shown_by(commands, environment(url) | {"FORCE_COLOR": "1"}):
+        command, text = shown.words, shown.out
+        assert shown.status == (1 if command[0] == "tail" else 0), shown.err
         assert "\x1b" not in text, command
         assert "\x07" not in text, command
         if command[0] in ("ls", "show", "tree", "tail"):
