@@ -18,6 +18,7 @@ from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_table, print_wrapped
 from redisflow.cli.listing import WantedRuns, list_runs
 from redisflow.cli.options import (
+    DryRunOption,
     READING_STATUS,
     Output,
     OutputOption,
@@ -149,6 +150,7 @@ def break_(
     *,
     reason: ReasonOption,
     yes: YesOption = False,
+    dry_run: DryRunOption = False,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -161,18 +163,29 @@ def break_(
         if not holders:
             raise InvalidState(f"nobody holds the lock {name!r}")
         for holder in holders:
-            say(f"{_who(holder)} {holder.does}, since {duration(holder.age_s)}")
+            say(f"{_who(holder)} {holder.does}, for {duration(holder.age_s)} now")
+        if dry_run:
+            say(f"the lock {printable(name)} would be taken away from them")
+            _print_broken(name, uuid, [], output)
+            return
         confirm(f"take the lock {printable(name)} away from them?", yes=yes)
         broken = lock.force_release(reason)
         if not broken:
             raise InvalidState(f"nobody holds the lock {name!r} any more")
+    number = f"{len(broken)} holder{'' if len(broken) == 1 else 's'}"
+    say(f"the lock {printable(name)} was taken from {number}")
+    _print_broken(name, uuid, broken, output)
+
+
+def _print_broken(
+    name: str, uuid: str | None, broken: Sequence[LockOwner], output: Output
+) -> None:
+    if output is Output.HUMAN:
+        return
+    rows = [_owner_record(each, None) for each in broken]
     with whole_output() as stream:
-        if output is Output.HUMAN:
-            say(f"the lock {printable(name)} was taken from {len(broken)} holder(s)")
-        else:
-            about = {"lock": name, "flow_uuid": uuid}
-            rows = [_owner_record(each, None) for each in broken]
-            stream.write(json_text({**about, "broken": rows}, output))
+        document = {"lock": name, "flow_uuid": uuid, "broken": rows}
+        stream.write(json_text(document, output))
 
 
 # Finding and reading

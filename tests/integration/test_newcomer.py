@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -86,4 +87,4 @@ def test_from_the_clone_to_a_flow_of_ones_own(
     finally:
         typed("redisflow server stop", folder)
     assert monotonic() - started < _BUDGET_S, took_s
-    print(took_s)  # pytest -rP shows it
+    logging.getLogger(__name__).warning("seconds: %s", took_s)  # for pytest -rP
