@@ -18,8 +18,8 @@ from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_table, print_wrapped
 from redisflow.cli.listing import WantedRuns, list_runs
 from redisflow.cli.options import (
-    DryRunOption,
     READING_STATUS,
+    DryRunOption,
     Output,
     OutputOption,
     ReasonOption,
@@ -33,6 +33,7 @@ from redisflow.cli.reports import Report, json_text, show_report
 from redisflow.cli.terminal import BUSY, DOUBTFUL, confirm, duration, say, whole_output
 from redisflow.errors import InvalidState
 from redisflow.keys import LockKeys
+from redisflow.operations import operator_id
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 from redisflow.rwlock import FlowLock, LockOwner, ReaderWriterLock
@@ -169,7 +170,7 @@ def break_(
             _print_broken(name, uuid, [], output)
             return
         confirm(f"take the lock {printable(name)} away from them?", yes=yes)
-        broken = lock.force_release(reason)
+        broken = lock.force_release(reason, who=operator_id())
         if not broken:
             raise InvalidState(f"nobody holds the lock {name!r} any more")
     number = f"{len(broken)} holder{'' if len(broken) == 1 else 's'}"
