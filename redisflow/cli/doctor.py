@@ -15,6 +15,7 @@ from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import Output, OutputOption, Url
 from redisflow.cli.problems import Status, printable
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import (
     BAD,
     DOUBTFUL,
@@ -22,7 +23,6 @@ from redisflow.cli.terminal import (
     say,
     whole_output,
 )
-from redisflow.codec import dumps_plain
 from redisflow.doctor import (
     RULES,
     Finding,
@@ -117,15 +117,27 @@ def _print(
     *,
     would: bool,
 ) -> None:
+    found = [_document(finding) for finding in findings]
+    repaired = [_document(finding) for finding in mended]
     if output is Output.JSON:
-        document = {
-            "flows": flows,
-            "findings": [_document(finding) for finding in findings],
-            "repaired": [_document(finding) for finding in mended],
-        }
+        document = {"flows": flows, "findings": found, "repaired": repaired}
         with whole_output() as stream:
-            stream.write(dumps_plain(document, indent=True).decode() + "\n")
-        return
+            stream.write(json_text(document, output))
+    elif output is Output.JSONL:
+        with whole_output() as stream:
+            for record in repaired:
+                stream.write(json_text({**record, "repaired": True}, output))
+            for record in found:
+                stream.write(json_text({**record, "repaired": False}, output))
+    else:
+        with whole_output():
+            _print_lines(findings, mended, would=would)
+        _say_counts(findings, flows)
+
+
+def _print_lines(
+    findings: Sequence[Finding], mended: Sequence[Finding], *, would: bool
+) -> None:
     console = console_on(sys.stdout)
     for finding in mended:
         print_wrapped(console, _line(finding, "mended "))
@@ -134,6 +146,9 @@ def _print(
             if finding.severity is severity:
                 lead = "would mend " if would and finding.repairable else ""
                 print_wrapped(console, _line(finding, lead))
+
+
+def _say_counts(findings: Sequence[Finding], flows: int) -> None:
     counts = Counter(finding.severity for finding in findings)
     told = ", ".join(
         f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"

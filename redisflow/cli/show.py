@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -55,6 +56,8 @@ redisflow show nightly -o jsonl | jq 'select(.state == "FAILURE")'
 
 #: Rows of the table, unless all are wanted; those that matter most.
 _ROWS = 100
+#: What the screen has beside rows: the head, how many more, and the note of --watch.
+_BESIDE_ROWS = 9
 _WIDE = 100
 _LEASES = 8
 _WAITS_SHOWN = 2
@@ -82,7 +85,9 @@ def show(
         def read() -> Report:
             view = read_view(backend, uuid)
             return Report(
-                human=lambda console: _print(view, console, every=every),
+                human=lambda console: _print(
+                    view, console, rows=_rows_on(console, every=every, watch=watch)
+                ),
                 document=lambda: _document(view),
                 records=lambda: _records(view),
             )
@@ -93,9 +98,18 @@ def show(
 # For a person
 
 
-def _print(view: FlowView, console: Console, *, every: bool) -> None:
+def _rows_on(console: Console, *, every: bool, watch: float | None) -> int:
+    """Tell how many atoms to show; what is watched has one screen."""
+    if every:
+        return sys.maxsize
+    if watch is None or not console.is_terminal:
+        return _ROWS
+    return min(_ROWS, max(1, console.height - _BESIDE_ROWS))
+
+
+def _print(view: FlowView, console: Console, *, rows: int) -> None:
     _print_header(view, console)
-    atoms = _chosen(view.atoms, every=every)
+    atoms = _chosen(view.atoms, rows)
     if atoms:
         console.print()
         _print_table(view, atoms, console)
@@ -154,12 +168,12 @@ def _print_header(view: FlowView, console: Console) -> None:
     print_parts(console, [f"{number:,} atom{'' if number == 1 else 's'}", *told])
 
 
-def _chosen(atoms: Sequence[AtomRecord], *, every: bool) -> list[AtomRecord]:
+def _chosen(atoms: Sequence[AtomRecord], rows: int) -> list[AtomRecord]:
     """Choose what is shown, in the order of the graph."""
-    if every or len(atoms) <= _ROWS:
+    if len(atoms) <= rows:
         return list(atoms)
     first = sorted(atoms, key=lambda atom: (state_of(atom) not in _URGENT, atom.node))
-    return sorted(first[:_ROWS], key=lambda atom: atom.node)
+    return sorted(first[:rows], key=lambda atom: atom.node)
 
 
 def _print_table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> None:
