@@ -49,6 +49,7 @@ _THEME = Theme(
         "bar.back": Style.parse(_GREY),
         "bar.complete": Style.parse(BUSY),
         "bar.finished": Style.parse(GOOD),
+        "bar.pulse": Style.parse(BUSY),
     }
 )
 
@@ -56,6 +57,14 @@ _DEBUG = "REDISFLOW_DEBUG"
 
 #: Wide enough for whatever is piped.
 _PIPED_WIDTH = 10_000
+
+
+class _Console(Console):
+    """A console whose reader may go: that is for us to say, and no failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to who prints; rich would end the program with status 1."""
+        raise BrokenPipeError
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -66,7 +75,7 @@ def is_terminal(stream: TextIO) -> bool:
 def console_on(stream: TextIO) -> Console:
     """Make a console that writes to a stream."""
     live = is_terminal(stream)
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=live,
         force_jupyter=False,
