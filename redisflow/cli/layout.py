@@ -14,6 +14,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from redisflow.cli.terminal import PIPED_WIDTH
+
 Row = Mapping[str, str | Text]
 
 _BETWEEN = 2
@@ -43,13 +45,20 @@ def _beginning(text: str, cells: int) -> str:
     return text
 
 
-def print_wrapped(console: Console, text: Text, *, indent: int = 2) -> None:
-    """Print a sentence; the lines after its first are indented."""
-    if not console.is_terminal or text.cell_len <= console.width:
-        console.print(text, soft_wrap=True)
+def is_fitted(console: Console) -> bool:
+    """Tell whether lines are to fit a width, which they are not in pipes."""
+    return console.width < PIPED_WIDTH
+
+
+def print_wrapped(
+    console: Console, text: Text, *, lead: str = "", indent: int = 2
+) -> None:
+    """Print a sentence after a lead; the lines after its first are indented."""
+    if not is_fitted(console) or len(lead) + text.cell_len <= console.width:
+        console.print(Text.assemble(lead, text), soft_wrap=True)
         return
-    first = text.wrap(console, console.width)[0]
-    console.print(first, soft_wrap=True)
+    first = text.wrap(console, console.width - len(lead))[0]
+    console.print(Text.assemble(lead, first), soft_wrap=True)
     rest = text[len(first) :]
     rest = rest[len(rest.plain) - len(rest.plain.lstrip()) :]
     for line in rest.wrap(console, max(_LEAST_ROOM, console.width - indent)):
@@ -62,7 +71,7 @@ def print_parts(console: Console, parts: Iterable[str | Text]) -> None:
     for part in parts:
         text = Text(part) if isinstance(part, str) else part
         width = line.cell_len + _BETWEEN + text.cell_len
-        if line and console.is_terminal and width > console.width:
+        if line and is_fitted(console) and width > console.width:
             print_wrapped(console, line)
             line = Text(" " * _BETWEEN)
         elif line:
@@ -98,7 +107,7 @@ def print_table(
         if {str(row[name]) for row in rows} - {*silent.get(name, ())}
         or name not in silent
     }
-    if console.is_terminal:
+    if is_fitted(console):
         widths = _fitted(widths, console.width, kept={*numeric, *whole}, spare=spare)
     head: Row = {name: Text(name, "bold") for name in widths}
     for row in (head, *rows):

@@ -16,7 +16,7 @@ from taskflow import states
 
 from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.flows import find_flow
-from redisflow.cli.layout import print_wrapped, shortened
+from redisflow.cli.layout import is_fitted, print_wrapped, shortened
 from redisflow.cli.options import Output, OutputOption, RunArgument, Url
 from redisflow.cli.problems import Status, line_of, printable
 from redisflow.cli.progress import state_text
@@ -223,7 +223,7 @@ class _Shown:
             self._day = at.date()
             self._console.print(Text(f"--- {self._day}", "dim"))
         name = printable(self._names[each.atom])
-        if self._console.is_terminal:
+        if is_fitted(self._console):
             name = shortened(name, self._width)
         line = Text.assemble(
             (at.strftime("%H:%M:%S.%f")[:-3], "dim"),
@@ -236,7 +236,7 @@ class _Shown:
     def _widen(self, uuids: Iterable[str]) -> None:
         """Make room for names; their column never shrinks."""
         room = _PIPED_NAME
-        if self._console.is_terminal:
+        if is_fitted(self._console):
             room = max(_LEAST_NAME, self._console.width - _BESIDE_NAME)
         widths = [cell_len(printable(self._names[uuid])) for uuid in uuids]
         self._width = min(room, max([self._width, *widths]))

@@ -1,7 +1,7 @@
 """Where commands print: results to standard output, all else to standard error.
 
 Control codes go to terminals only, whatever the environment says of colours; within
-terminals ``NO_COLOR`` is honoured, and ``TERM=dumb`` counts as no terminal. What is
+terminals ``NO_COLOR`` is honoured, and one with ``TERM=dumb`` gets no codes. What is
 piped is never cut to a width. Nobody tells whether a terminal is light or dark: colours
 are halfway between.
 """
@@ -56,7 +56,8 @@ _THEME = Theme(
 _DEBUG = "REDISFLOW_DEBUG"
 
 #: Wide enough for whatever is piped.
-_PIPED_WIDTH = 10_000
+PIPED_WIDTH = 10_000
+_USUAL_WIDTH = 80
 
 
 class _Console(Console):
@@ -74,19 +75,29 @@ def is_terminal(stream: TextIO) -> bool:
 
 def console_on(stream: TextIO) -> Console:
     """Make a console that writes to a stream."""
-    live = is_terminal(stream)
+    live, width = is_terminal(stream), PIPED_WIDTH
+    if stream.isatty():
+        # Rich takes 80 for the width of a dumb terminal, whatever it is.
+        width = _width_of(stream)
     return _Console(
         file=stream,
         force_terminal=live,
         force_jupyter=False,
         color_system="auto" if live else None,
-        width=None if live else _PIPED_WIDTH,
+        width=None if live else width,
         markup=False,
         emoji=False,
         highlight=False,
-        soft_wrap=not live,
+        soft_wrap=width == PIPED_WIDTH,
         theme=_THEME,
     )
+
+
+def _width_of(stream: TextIO) -> int:
+    with contextlib.suppress(OSError):
+        if columns := os.get_terminal_size(stream.fileno()).columns:
+            return min(columns, PIPED_WIDTH - 1)
+    return _USUAL_WIDTH
 
 
 def debugging() -> bool:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from redisflow.cli.flows import FlowView, find_flow, read_view
-from redisflow.cli.layout import print_parts, shortened
+from redisflow.cli.layout import is_fitted, print_parts, shortened
 from redisflow.cli.nodes import BEGIN, END, RETRY, Node, flows_of, parse_nodes
 from redisflow.cli.options import (
     READING_STATUS,
@@ -112,7 +112,7 @@ def _print(
         console.print("the flow's structure is not in Redis yet")
         return
     drawn = _Drawing(view, nodes, every=every)
-    first, *others = drawn.lines(console.width if console.is_terminal else _NO_LIMIT)
+    first, *others = drawn.lines(console.width if is_fitted(console) else _NO_LIMIT)
     print_parts(console, [name, state, first])
     for line in others:
         console.print(line, no_wrap=True, overflow="ellipsis")

@@ -117,7 +117,7 @@ def _print(
         )
     print_wrapped(console, line)
     for reason in reasons:
-        print_wrapped(console, Text(f"- {printable(reason.text)}"))
+        print_wrapped(console, Text(printable(reason.text)), lead="- ")
 
 
 def _head(situation: Situation, atom: AtomRecord | None) -> dict[str, Any]:

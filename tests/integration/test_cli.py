@@ -612,5 +612,5 @@ def test_server_in_the_foreground(cli, started):
     again = cli("server")
     assert again.returncode == 5
     assert "already runs" in again.stderr
-    assert cli("server", "stop").returncode == 0
+    assert json.loads(cli("server", "stop", "-o", "json").stdout) == {"ended": True}
     assert process.wait(30) == 0

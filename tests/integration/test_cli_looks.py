@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import subprocess
@@ -11,11 +12,15 @@ import threading
 from xml.etree import ElementTree
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 from taskflow import retry, task
 from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 
 import redisflow
+from redisflow.cli import progress
 from redisflow.cli.app import invoke
+from redisflow.cli.clock import ServerClock
 from redisflow.cli.drawing import FILLS
 from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.eventually import eventually
@@ -217,6 +222,47 @@ def test_links_of_a_picture_lead_downwards(url, typed):
     for path in root.iter(f"{_SVG}path"):
         numbers = [int(n) for n in re.findall(r"-?\d+", path.get("d"))]
         assert numbers[1] < numbers[-1]
+
+
+# While it runs
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_the_picture_of_a_run_fits(url, columns, monkeypatch):
+    """Rows of what is at work, cut in the middle, under each other, with totals."""
+    go_on = threading.Event()
+    names = [f"shop.flows.orders.{'Reserve' * 9}-{n}" for n in range(3)] + ["在庫" * 30]
+    flow = unordered_flow.Flow("f").add(*(Gate(name, go_on) for name in names))
+    options = {"executor": "threads", "max_workers": len(names)}
+    engine = redisflow.load(flow, run_id="nightly", url=url, **options)
+    engine.compile()
+    engine.prepare()
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    states = engine.storage.get_atoms_states
+    eventually(lambda: {state for state, _ in states(names).values()} == {"RUNNING"})
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=columns, color_system=None
+    )
+    monkeypatch.setattr(progress, "console_on", lambda _stream: console)
+    with progress.Picture() as picture:
+        console.file.truncate(0)
+        picture.begin(
+            "run nightly",
+            ServerClock(engine.storage.backend.client),
+            engine.storage.mirror,
+        )
+        frame = console.file.getvalue()
+    go_on.set()
+    thread.join(60)
+    engine.storage.backend.close()
+    lines = [line for line in lines_of(frame) if line.strip()]
+    assert all(cell_len(line) <= columns for line in lines)
+    rows = [line for line in lines if re.search(r" RUNNING {3,}\d", line)]
+    assert len(rows) == len(names)
+    assert len({cell_len(row.partition("RUNNING")[0]) for row in rows}) == 1
+    assert any("0/4" in line for line in lines)
+    assert lines[-1].startswith("nightly  RUNNING  1 worker  RUNNING 4")
 
 
 # Workers and keys

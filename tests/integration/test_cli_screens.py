@@ -35,11 +35,13 @@ class Fine(task.Task):
 
 
 class Break(task.Task):
-    """Fails with a message that wants to move the cursor."""
+    """Fails with a message, one that wants to move the cursor."""
+
+    message = HOSTILE
 
     def execute(self):
         """Fail."""
-        raise OSError(HOSTILE)
+        raise OSError(self.message)
 
 
 @pytest.fixture
@@ -170,6 +172,50 @@ def test_json_and_lines_say_the_same(url, hostile, capsys):
 def _still(record):
     """Leave out what changes while one looks."""
     return {k: v for k, v in record.items() if k not in ("lease_left_s", "time_s")}
+
+
+LONG = "acme.warehouse.inventory.synchronisation.FetchLevelsOfEveryCentre"
+
+
+@pytest.fixture
+def wordy(url):
+    """Run a flow of many long and wide names that fails with a long message."""
+    names = [f"{LONG}-{n}" for n in range(6)] + ["在庫を確保する" * 9, "pay"]
+    inner = unordered_flow.Flow("inner").add(*map(Fine, names))
+    broken = Break(f"{LONG}-broken")
+    broken.message = "no answer from the other side, " * 30
+    flow = linear_flow.Flow("warehouses-" * 9).add(inner, broken)
+    engine = redisflow.load(flow, run_id="nightly-" * 9, url=url)
+    with contextlib.suppress(OSError):
+        engine.run()
+    engine.storage.backend.close()
+    return "nightly-" * 9
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+@pytest.mark.slow
+def test_long_names_push_nothing_off_a_terminal(url, wordy, columns):
+    """States stand in every row, names can be told apart, and no line is too wide."""
+    commands = [
+        *(["ls"], ["show", wordy], ["tree", wordy], ["tail", wordy], ["why", wordy]),
+        ["doctor", wordy],
+    ]
+    screens = shown_by(commands, environment(url), columns=columns)
+    for shown in screens:
+        assert shown.lines or shown.words[0] == "doctor"
+        assert all(cell_len(line) <= columns for line in shown.lines), shown.lines
+    ls, show, tree, tail, why, _doctor = (shown.lines for shown in screens)
+    assert all(word in ls[0] for word in ("STATE", "DONE", "CHANGED"))
+    assert "REVERTED" in ls[1]
+    head = next(place for place, line in enumerate(show) if line.startswith("ATOM"))
+    table = show[head + 1 : head + 10]
+    assert [line.count("REVERTED") for line in table] == [1] * 9
+    assert len({line.partition("REVERTED")[0] for line in table}) == 9
+    assert [line.count("REVERTED") for line in tree[-9:]] == [1] * 9
+    assert sum(" → " in line for line in tail) >= 4 * 9
+    message = " ".join(" ".join(why).split())
+    assert "no answer from the other side, no answer" in message
+    assert all(line.startswith(("- ", "  ")) for line in why[4:]), why
 
 
 @pytest.mark.slow

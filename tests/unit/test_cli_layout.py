@@ -13,6 +13,7 @@ from rich.text import Text
 from redisflow.cli import progress, terminal
 from redisflow.cli.drawing import FILLS
 from redisflow.cli.layout import print_parts, print_table, print_wrapped, shortened
+from redisflow.cli.terminal import PIPED_WIDTH
 
 NAMES = (
     "pay",
@@ -27,15 +28,10 @@ WIDTHS = (40, 80, 140)
 _LEAST = 3.8
 
 
-def console(width: int, *, terminal: bool = True) -> Console:
+def console(width: int) -> Console:
     """Make a console whose output is kept."""
-    return Console(
-        file=io.StringIO(),
-        force_terminal=terminal,
-        width=width,
-        color_system=None,
-        soft_wrap=not terminal,
-    )
+    piped = width == PIPED_WIDTH
+    return Console(file=io.StringIO(), width=width, color_system=None, soft_wrap=piped)
 
 
 def lines(console: Console) -> list[str]:
@@ -93,7 +89,7 @@ def test_tables_fit_and_columns_stand_below_each_other(width):
 
 def test_tables_in_pipes_are_never_cut():
     """Whatever the width, all of each cell is there."""
-    out = console(40, terminal=False)
+    out = console(PIPED_WIDTH)
     print_table(out, rows(), numeric=("TIME",))
     body = lines(out)[1:]
     assert all(name in line for name, line in zip(NAMES, body, strict=True))
@@ -119,7 +115,7 @@ def test_sentences_are_wrapped_between_words(width):
     assert all(line.startswith("    ") and line[4] != " " for line in others)
     assert max(map(cell_len, [first, *others])) <= width
     assert " ".join(" ".join([first, *others]).split()) == text.strip()
-    piped = console(width, terminal=False)
+    piped = console(PIPED_WIDTH)
     print_wrapped(piped, Text(text.strip()), indent=4)
     assert lines(piped) == [text.strip()]
 
