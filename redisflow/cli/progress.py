@@ -55,6 +55,8 @@ _TOTALS_EVERY_S = 2.0
 _AT_WORK = ("RUNNING", "REVERTING", "RETRYING")
 _NOT_DONE = (*_AT_WORK, "PENDING")
 _FAILED = ("FAILURE", "REVERT_FAILURE")
+#: States of a flow in which atoms begin; those of ends are told after the atoms'.
+_BEGINNINGS = ("PENDING", "RESUMING", "RUNNING")
 #: Always the same, so that counts stay where they are while they change.
 _ORDER = (*_AT_WORK, *_FAILED, "SUCCESS", "REVERTED", "IGNORE", "PENDING")
 #: Beyond this, what was shown of the workers' output is cut off its file.
@@ -197,9 +199,18 @@ class Lines:
     def show(self, mirror: Mirror) -> None:
         """Write what has changed."""
         state = str(mirror.flow_detail.state or "PENDING")
+        if state in _BEGINNINGS:
+            self._tell_flow(mirror, state)
+        self._tell_atoms(mirror)
+        self._tell_flow(mirror, state)
+        sys.stderr.flush()
+
+    def _tell_flow(self, mirror: Mirror, state: str) -> None:
         if state != self._flow_state:
             self._flow_state = state
             self._line(f"flow {mirror.flow_detail.name} {state}")
+
+    def _tell_atoms(self, mirror: Mirror) -> None:
         atoms = atoms_of(mirror)
         many = len(atoms) > MANY_ATOMS
         for atom in atoms:
@@ -214,7 +225,6 @@ class Lines:
             if totals != self._totals:
                 self._totals = totals
                 self._line(totals)
-        sys.stderr.flush()
 
     def _text(self, atom: AtomRecord, state: str) -> str:
         if state in _AT_WORK:

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.text import Text
 from taskflow import states
 
+from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import is_fitted, print_wrapped, shortened
@@ -45,9 +46,10 @@ redisflow tail nightly --since 118 -o jsonl
 
 redisflow tail nightly --follow forever
 
-A line has the time, the revision, the atom (* is the flow itself), the states before
-and after, and, where they say something, the intention, the worker's process, the
-attempt and a reason. It is followed until the run has ended; Ctrl-C ends it, too.
+A line has the time, the revision, the atom (* is the flow itself, "given values" are
+those of --store), the states before and after, and, where they say something, the
+intention, the worker's process, the attempt and a reason. It is followed until the run
+has ended; Ctrl-C ends it, too.
 
 [bold]Exit status[/bold]: 0 all was shown, and the run, if it has ended, was a success;
 1 it failed or was reverted; 2 usage or no such run; 3 it is suspended; 4 server, or the
@@ -55,6 +57,8 @@ flow was removed; 130 interrupted.
 """
 
 _BLOCK_S = 2.0
+#: What TaskFlow calls its injector.
+_GIVEN = "(given values)"
 #: Of the names: how wide their column gets in a pipe, and what stands beside it on a
 #: terminal, of which the time and the revision stand before it.
 _PIPED_NAME, _LEAST_NAME, _BESIDE_NAME, _BEFORE_NAME = 32, 12, 58, 19
@@ -183,7 +187,7 @@ class _Shown:
         """
         entries = [each for each in found if isinstance(each, Entry)]
         self._learn_names({each.atom for each in entries})
-        self._widen({each.atom for each in entries})
+        self._widen(map(self._name_of, entries))
         for each in found:
             if self._output is Output.HUMAN:
                 self._print(each)
@@ -213,6 +217,11 @@ class _Shown:
         for uuid, name in zip(new, names, strict=True):
             self._names[uuid] = uuid if name is None else name.decode()
 
+    def _name_of(self, entry: Entry) -> str:
+        """Name what an entry is about, for a person."""
+        name = self._names[entry.atom]
+        return _GIVEN if name == INJECTOR else printable(name)
+
     def _print(self, each: Entry | Gap) -> None:
         if isinstance(each, Gap):
             text = Text(f"--- {_REASONS[each.reason]}", DOUBTFUL)
@@ -222,7 +231,7 @@ class _Shown:
         if at.date() != self._day:
             self._day = at.date()
             self._console.print(Text(f"--- {self._day}", "dim"))
-        name = printable(self._names[each.atom])
+        name = self._name_of(each)
         if is_fitted(self._console):
             name = shortened(name, self._width)
         line = Text.assemble(
@@ -233,13 +242,12 @@ class _Shown:
         )
         print_wrapped(self._console, line, indent=_BEFORE_NAME)
 
-    def _widen(self, uuids: Iterable[str]) -> None:
+    def _widen(self, names: Iterable[str]) -> None:
         """Make room for names; their column never shrinks."""
         room = _PIPED_NAME
         if is_fitted(self._console):
             room = max(_LEAST_NAME, self._console.width - _BESIDE_NAME)
-        widths = [cell_len(printable(self._names[uuid])) for uuid in uuids]
-        self._width = min(room, max([self._width, *widths]))
+        self._width = min(room, max([self._width, *map(cell_len, names)]))
 
     def _record(self, each: Entry | Gap) -> dict[str, Any]:
         if isinstance(each, Gap):
