@@ -18,7 +18,7 @@ from taskflow import retry, task
 from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 
 import redisflow
-from redisflow.cli import progress
+from redisflow.cli import progress, reports
 from redisflow.cli.app import invoke
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.drawing import FILLS
@@ -359,3 +359,39 @@ def test_colours_can_be_turned_off(reverted, url):
             if "TERM" in change:
                 assert "\x1b" not in shown.out
             assert any("REVERTED" in line for line in lines_of(shown.out))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls",),
+        ("show", "nightly"),
+        ("tree", "nightly"),
+        ("why", "nightly"),
+        ("workers",),
+        ("locks",),
+    ],
+)
+def test_what_is_watched_is_read_again(reverted, url, capfd, monkeypatch, words):
+    """Until Ctrl-C, with status 130: a paragraph, a document or records a time."""
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) % 3 == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(reports, "_pause", pause)
+    outs = {}
+    for form in ("human", "json", "jsonl"):
+        capfd.readouterr()
+        assert invoke([*words, "--watch=0.5", "-o", form, "--url", url]) == 130
+        outs[form], err = capfd.readouterr()
+        assert err == ""
+    assert pauses == [0.5] * 9
+    paragraphs = re.split(r"\n\n(?=flow|UUID|outer|no )", outs["human"])
+    assert len(paragraphs) == 3
+    assert outs["json"].count("\n}\n") == 3
+    assert len(outs["jsonl"].splitlines()) % 3 == 0
+    assert invoke([*words, "--watch", "--url", url]) == 130
+    assert pauses[-1] == 2.0
