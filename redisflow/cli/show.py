@@ -177,7 +177,7 @@ def _chosen(atoms: Sequence[AtomRecord], rows: int) -> list[AtomRecord]:
 
 
 def _print_table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> None:
-    waits = _waits(view, limit=_WAITS_SHOWN + 1)
+    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_SHOWN + 1)
     dull: dict[str, Sequence[str]] = {"OWNER": ("-",), "WAITS FOR": ("",)}
     if console.width < _WIDE:  # what says nothing gives way where there is little room
         dull |= {
@@ -194,13 +194,6 @@ def _print_table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) 
         whole=("STATE", "INTENTION"),
         spare=("TYPE", "ROUND", "PROGRESS", "ATTEMPT", "INTENTION", "WAITS FOR"),
     )
-
-
-def _waits(view: FlowView, *, limit: int) -> Mapping[str, Sequence[str]]:
-    """Tell what atoms that are to be executed wait for, by their names."""
-    waits = waiting_for(view.graph, view.atoms, limit=limit)
-    executed = {a.name for a in view.atoms if str(a.detail.intention) == "EXECUTE"}
-    return {name: names for name, names in waits.items() if name in executed}
 
 
 def _row(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
@@ -260,7 +253,7 @@ def _document(view: FlowView) -> dict[str, Any]:
 
 
 def _records(view: FlowView) -> Iterator[dict[str, Any]]:
-    waits = _waits(view, limit=_WAITS_IN_JSON)
+    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_IN_JSON)
     for atom in view.atoms:
         yield _atom(view, atom, waits.get(atom.name, ()))
 

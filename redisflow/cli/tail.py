@@ -291,5 +291,9 @@ def _notes(entry: Entry) -> list[str]:
         notes.append(f"by {worker_text(entry.worker)}")
     if entry.attempt:
         notes.append(f"attempt {entry.attempt + 1}")
-    notes += [f"{name}: {value}" for name, value in entry.more.items()]
+    notes += [
+        f"{name}: {value}"
+        for name, value in entry.more.items()
+        if name != "op_id"  # for scripts alone
+    ]
     return notes

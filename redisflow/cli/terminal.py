@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import TextIO
@@ -54,6 +55,7 @@ _THEME = Theme(
 )
 
 _DEBUG = "REDISFLOW_DEBUG"
+_TAG = re.compile(r"[0-9a-f]{8}")
 
 #: Wide enough for whatever is piped.
 PIPED_WIDTH = 10_000
@@ -167,10 +169,16 @@ def duration(seconds: float) -> str:
 def worker_text(worker: str) -> str:
     """Shorten a worker's id: its process id, with the host where that is another.
 
+    Of an operator, who has a name in place of a worker's tag, the name comes first.
+
     >>> worker_text("elsewhere:4711:0badcafe")
     'elsewhere:4711'
+    >>> worker_text("elsewhere:4711:ann")
+    'ann (elsewhere:4711)'
     """
-    host, _, pid = worker.rpartition(":")[0].rpartition(":")
-    if host == os.uname().nodename[:24]:
-        return pid
-    return f"{host}:{pid}" if host else worker
+    place, _, tag = worker.rpartition(":")
+    host, _, pid = place.rpartition(":")
+    if not host:
+        return worker
+    text = pid if host == os.uname().nodename[:24] else place
+    return text if _TAG.fullmatch(tag) else f"{tag} ({text})"
