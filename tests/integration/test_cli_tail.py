@@ -281,5 +281,6 @@ def test_notes_that_are_long_go_on_below(running, url, typed):
         lines = screen.lines
     assert all(len(line) <= 80 for line in lines)
     place = next(n for n, line in enumerate(lines) if "reset pay" in line)
-    assert lines[place + 1].startswith(" " * 19 + "the input")
+    assert re.match(r" {19}\S", lines[place + 1])
+    assert reason.strip() in " ".join(" ".join(lines[place:]).split())
     assert reason.strip() in typed("tail", "nightly", "--follow", "no")[1]
