@@ -163,19 +163,38 @@ def act_upon(
         dry_run: only tell which runs it would be.
         output: how what came of it is printed.
     """
+    records = acted_upon(
+        chosen, act, verb=verb, asks=asks, yes=yes, dry_run=dry_run, output=output
+    )
+    print_records(records, output, say_it=dry_run)
+    return status_of(records)
+
+
+def acted_upon(
+    chosen: Sequence[Chosen],
+    act: Act,
+    *,
+    verb: str,
+    asks: bool,
+    yes: bool,
+    dry_run: bool,
+    output: Output,
+) -> list[dict[str, Any]]:
+    """Act upon runs as `act_upon` does; returns what came of each, for the JSON."""
     if dry_run:
         say(f"{_number(chosen)} to {verb}")
-        _print([_record(each, f"would {verb}", {}) for each in chosen], output)
-        return Status.SUCCESS
+        return [_record(each, f"would {verb}", {}) for each in chosen]
     if not chosen:
         say("no such run")
     elif asks:
         names = ", ".join(printable(each.label) for each in chosen[:3])
         more = ", …" if len(chosen) > 3 else ""  # noqa: PLR2004
         confirm(f"{verb} {_number(chosen)} ({names}{more})?", yes=yes)
-    records = [_done(act, each, output) for each in chosen]
-    if output is not Output.HUMAN:
-        _print(records, output)
+    return [_done(act, each, output) for each in chosen]
+
+
+def status_of(records: Sequence[Mapping[str, Any]]) -> Status:
+    """Tell how a program ends that has acted upon runs."""
     refused = any("error" in record for record in records)
     return Status.STATE if refused else Status.SUCCESS
 
@@ -206,14 +225,28 @@ def _record(chosen: Chosen, text: str, fields: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def _print(records: Sequence[Mapping[str, Any]], output: Output) -> None:
+def print_records(
+    records: Sequence[Mapping[str, Any]],
+    output: Output,
+    *,
+    say_it: bool,
+    **more: Any,
+) -> None:
+    """Print what came of runs.
+
+    Args:
+        records: of each run.
+        output: how.
+        say_it: whether a person has to be told; otherwise it was.
+        more: further members of the JSON document; as JSON lines, one for each.
+    """
     with whole_output():
-        if output is Output.HUMAN:
+        if output is Output.JSON:
+            sys.stdout.write(json_text({"runs": list(records), **more}, output))
+        elif output is Output.JSONL:
+            for record in (*records, *({name: more[name]} for name in more)):
+                sys.stdout.write(json_text(record, output))
+        elif say_it:
             for record in records:
                 name = record["run_id"] or record["flow_uuid"]
                 sys.stdout.write(f"{record['result']} {printable(name)}\n")
-        elif output is Output.JSON:
-            sys.stdout.write(json_text({"runs": list(records)}, output))
-        else:
-            for record in records:
-                sys.stdout.write(json_text(record, output))

@@ -11,6 +11,8 @@ from redisflow.cli.acts import acting_command
 from redisflow.engine.plans import cancel_run
 from redisflow.operations import Subject, resume_run, suspend_run
 
+#: What is refused is not journaled.
+_CANCELLABLE = (states.RUNNING, states.SUSPENDING, states.SUSPENDED)
 _STATUS = """\
 [bold]Exit status[/bold]: 0 done, 2 usage or no such run, 4 server, 5 a run refused.
 """
@@ -55,7 +57,10 @@ def _resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
-    cancel_run(subject.storage, subject.look().run, reason=reason)
+    flow = subject.look()
+    if flow.state in _CANCELLABLE and "cancelled" not in flow.fields:
+        subject.note("cancel", reason)
+    cancel_run(subject.storage, flow.run, reason=reason, who=subject.who)
     subject.look()
     text = f"{subject.live} worker(s) revert it"
     if not subject.live:

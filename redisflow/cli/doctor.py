@@ -12,10 +12,17 @@ import typer
 from rich.text import Text
 
 from redisflow.cli.flows import find_flow
+from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import Output, OutputOption, Url
 from redisflow.cli.problems import Status, printable
-from redisflow.cli.terminal import console_on, say, whole_output
-from redisflow.codec import dumps_plain
+from redisflow.cli.reports import json_text
+from redisflow.cli.terminal import (
+    BAD,
+    DOUBTFUL,
+    console_on,
+    say,
+    whole_output,
+)
 from redisflow.doctor import (
     RULES,
     Finding,
@@ -42,7 +49,7 @@ Exit status: 0 nothing is wrong (warnings and notes do not count), 5 errors were
 2 usage, 4 server. With --repair: 5 where an error is left that cannot be mended.
 """
 
-_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_STYLES = {Severity.ERROR: BAD, Severity.WARNING: DOUBTFUL, Severity.NOTE: "dim"}
 _PAGE = 500
 
 
@@ -110,23 +117,38 @@ def _print(
     *,
     would: bool,
 ) -> None:
+    found = [_document(finding) for finding in findings]
+    repaired = [_document(finding) for finding in mended]
     if output is Output.JSON:
-        document = {
-            "flows": flows,
-            "findings": [_document(finding) for finding in findings],
-            "repaired": [_document(finding) for finding in mended],
-        }
+        document = {"flows": flows, "findings": found, "repaired": repaired}
         with whole_output() as stream:
-            stream.write(dumps_plain(document, indent=True).decode() + "\n")
-        return
+            stream.write(json_text(document, output))
+    elif output is Output.JSONL:
+        with whole_output() as stream:
+            for record in repaired:
+                stream.write(json_text({**record, "repaired": True}, output))
+            for record in found:
+                stream.write(json_text({**record, "repaired": False}, output))
+    else:
+        with whole_output():
+            _print_lines(findings, mended, would=would)
+        _say_counts(findings, flows)
+
+
+def _print_lines(
+    findings: Sequence[Finding], mended: Sequence[Finding], *, would: bool
+) -> None:
     console = console_on(sys.stdout)
     for finding in mended:
-        console.print(_line(finding, "mended "), soft_wrap=True)
+        print_wrapped(console, _line(finding, "mended "))
     for severity in Severity:
         for finding in findings:
             if finding.severity is severity:
                 lead = "would mend " if would and finding.repairable else ""
-                console.print(_line(finding, lead), soft_wrap=True)
+                print_wrapped(console, _line(finding, lead))
+
+
+def _say_counts(findings: Sequence[Finding], flows: int) -> None:
     counts = Counter(finding.severity for finding in findings)
     told = ", ".join(
         f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"

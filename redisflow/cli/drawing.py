@@ -302,5 +302,5 @@ def _shape(box: Box, x: float, y: float) -> str:
         f'<text x="{x:.0f}" y="{y + 18:.0f}" text-anchor="middle">'
         f"{html.escape(label)}</text>"
         f'<text x="{x:.0f}" y="{y + 34:.0f}" text-anchor="middle" font-size="10"'
-        f' fill="{border}">{box.state}</text></g>'
+        f' fill="#333">{box.state}</text></g>'
     )

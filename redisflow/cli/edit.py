@@ -85,7 +85,13 @@ def reset(
         found = subject.storage.mirror.atom(atom)
         what = printable(atom) + ("" if only else " and all that comes after it")
         if dry_run:
-            say(f"would reset {what}, which is {found.detail.state}")
+            before = str(found.detail.state)
+            about = {"flow_uuid": subject.storage.flow_uuid, "atom": atom}
+            _tell(
+                about | {"state": before, "result": "would reset"},
+                f"would reset {what}, which is {before}",
+                output,
+            )
             return
         confirm(f"reset {what}?", yes=yes)
         pending = reset_atom(subject, atom, alone=only, reason=reason)
@@ -131,7 +137,12 @@ def set_result_of(
         subject = Subject(backend, find_flow(backend, run))
         before = subject.storage.mirror.atom(atom).detail.state
         if dry_run:
-            say(f"would set the result of {printable(atom)}, which is {before}")
+            about = {"flow_uuid": subject.storage.flow_uuid, "atom": atom}
+            _tell(
+                about | {"state": str(before), "result": "would set the result"},
+                f"would set the result of {printable(atom)}, which is {before}",
+                output,
+            )
             return
         confirm(f"set the result of {printable(atom)}, which is {before}?", yes=yes)
         old, new = set_result(subject, atom, result, reason=reason)

@@ -15,9 +15,11 @@ from rich.text import Text
 from redisflow.cli.clock import iso_time
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
+from redisflow.cli.layout import print_table, print_wrapped
 from redisflow.cli.listing import WantedRuns, list_runs
 from redisflow.cli.options import (
     READING_STATUS,
+    DryRunOption,
     Output,
     OutputOption,
     ReasonOption,
@@ -27,10 +29,11 @@ from redisflow.cli.options import (
     paragraphs,
 )
 from redisflow.cli.problems import UsageProblem, printable
-from redisflow.cli.reports import Report, json_text, show_report, table_of
-from redisflow.cli.terminal import confirm, duration, say, whole_output
+from redisflow.cli.reports import Report, json_text, show_report
+from redisflow.cli.terminal import BUSY, DOUBTFUL, confirm, duration, say, whole_output
 from redisflow.errors import InvalidState
 from redisflow.keys import LockKeys
+from redisflow.operations import operator_id
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 from redisflow.rwlock import FlowLock, LockOwner, ReaderWriterLock
@@ -148,6 +151,7 @@ def break_(
     *,
     reason: ReasonOption,
     yes: YesOption = False,
+    dry_run: DryRunOption = False,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -160,18 +164,29 @@ def break_(
         if not holders:
             raise InvalidState(f"nobody holds the lock {name!r}")
         for holder in holders:
-            say(f"{_who(holder)} {holder.does}, since {duration(holder.age_s)}")
+            say(f"{_who(holder)} {holder.does}, for {duration(holder.age_s)} now")
+        if dry_run:
+            say(f"the lock {printable(name)} would be taken away from them")
+            _print_broken(name, uuid, [], output)
+            return
         confirm(f"take the lock {printable(name)} away from them?", yes=yes)
-        broken = lock.force_release(reason)
+        broken = lock.force_release(reason, who=operator_id())
         if not broken:
             raise InvalidState(f"nobody holds the lock {name!r} any more")
+    number = f"{len(broken)} holder{'' if len(broken) == 1 else 's'}"
+    say(f"the lock {printable(name)} was taken from {number}")
+    _print_broken(name, uuid, broken, output)
+
+
+def _print_broken(
+    name: str, uuid: str | None, broken: Sequence[LockOwner], output: Output
+) -> None:
+    if output is Output.HUMAN:
+        return
+    rows = [_owner_record(each, None) for each in broken]
     with whole_output() as stream:
-        if output is Output.HUMAN:
-            say(f"the lock {printable(name)} was taken from {len(broken)} holder(s)")
-        else:
-            about = {"lock": name, "flow_uuid": uuid}
-            rows = [_owner_record(each, None) for each in broken]
-            stream.write(json_text({**about, "broken": rows}, output))
+        document = {"lock": name, "flow_uuid": uuid, "broken": rows}
+        stream.write(json_text(document, output))
 
 
 # Finding and reading
@@ -256,12 +271,13 @@ def _report(found: Sequence[_Lock], nothing: str) -> Report:
 def _print(found: Sequence[_Lock], nothing: str, console: Console) -> None:
     rows = [_row(lock, owner) for lock in found for owner in lock.owners]
     if rows:
-        console.print(
-            table_of(
-                rows,
-                numeric=("FENCE", "SINCE", "LEASE LEFT", "TICKET"),
-                dull={"TICKET": ("-",)},
-            )
+        print_table(
+            console,
+            rows,
+            numeric=("FENCE", "SINCE", "LEASE LEFT", "TICKET"),
+            dull={"TICKET": ("-",), "THREAD": ("MainThread",)},
+            whole=("WHO", "DOES"),
+            spare=("TICKET", "FENCE", "THREAD"),
         )
     else:
         console.print(nothing)
@@ -270,15 +286,16 @@ def _print(found: Sequence[_Lock], nothing: str, console: Console) -> None:
             reason = lock.marks.get("broken_for", "")
             at = iso_time(lock.marks.get("broken_at", "0"))
             text = f"{lock.name} was broken at {at} by {by}: {reason}"
-            console.print(Text(printable(text), "yellow"), soft_wrap=True)
+            print_wrapped(console, Text(printable(text), DOUBTFUL))
 
 
 def _row(lock: _Lock, owner: LockOwner) -> dict[str, str | Text]:
     waits = owner.does.startswith("awaits")
     return {
         "LOCK": Text(printable(lock.name)),
-        "WHO": Text(printable(_who(owner))),
-        "DOES": Text(owner.does, "" if waits else "cyan"),
+        "WHO": Text(printable(f"{owner.host}:{owner.pid}")),
+        "THREAD": Text(printable(owner.thread)),
+        "DOES": Text(owner.does, "" if waits else BUSY),
         "SINCE": duration(owner.age_s),
         "LEASE LEFT": duration(owner.lease_s) if owner.lease_s > 0 else "over",
         "FENCE": "-" if owner.does != "writes" else lock.marks.get("fence", "-"),

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from redisflow.cli.clock import ServerClock, iso_time
+from redisflow.cli.layout import print_table
 from redisflow.cli.listing import RunSummary, WantedRuns, list_runs
 from redisflow.cli.options import (
     READING_STATUS,
@@ -25,7 +26,7 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import state_text
-from redisflow.cli.reports import Report, show_report, table_of
+from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import duration
 from redisflow.cli.unreadable import backend_to_look
 
@@ -97,12 +98,13 @@ def _print(
     shown = runs if limit is not None else runs[:_ROWS]
     now_ms = clock.now_ms()
     rows = [_row(each, now_ms) for each in shown]
-    table = table_of(
+    print_table(
+        console,
         rows,
         numeric=("DONE", "ALIVE", "AGE", "CHANGED"),
         whole=("UUID", "STATE"),
+        spare=("AGE", "UUID", "ALIVE"),
     )
-    console.print(table)
     if len(shown) < len(runs):
         more = f"only the newest {_ROWS} runs: --limit N, or -o json"
         console.print(Text(more, "dim"), soft_wrap=True)

@@ -22,6 +22,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -31,8 +32,18 @@ from rich.text import Text
 from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.flows import progress_of, seconds_taken
+from redisflow.cli.layout import print_wrapped, shortened
 from redisflow.cli.problems import printable
-from redisflow.cli.terminal import console_on, duration, is_terminal, worker_text
+from redisflow.cli.terminal import (
+    BAD,
+    BUSY,
+    DOUBTFUL,
+    GOOD,
+    console_on,
+    duration,
+    is_terminal,
+    worker_text,
+)
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.persistence.records import AtomRecord
 from redisflow.storage import Mirror
@@ -44,19 +55,26 @@ _TOTALS_EVERY_S = 2.0
 _AT_WORK = ("RUNNING", "REVERTING", "RETRYING")
 _NOT_DONE = (*_AT_WORK, "PENDING")
 _FAILED = ("FAILURE", "REVERT_FAILURE")
+#: States of a flow in which atoms begin; those of ends are told after the atoms'.
+_BEGINNINGS = ("PENDING", "RESUMING", "RUNNING")
+#: Always the same, so that counts stay where they are while they change.
+_ORDER = (*_AT_WORK, *_FAILED, "SUCCESS", "REVERTED", "IGNORE", "PENDING")
 #: Beyond this, what was shown of the workers' output is cut off its file.
 _OUTPUT_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
+#: What a row of the picture needs beside the names of atom and worker.
+_BESIDE_NAME = 38
+_LEAST_NAME = 8
 
 COLOURS: Mapping[str, str] = {
-    "SUCCESS": "green",
-    "RUNNING": "cyan",
-    "REVERTING": "yellow",
-    "REVERTED": "yellow",
-    "SUSPENDING": "yellow",
-    "SUSPENDED": "yellow",
-    "FAILURE": "red",
-    "REVERT_FAILURE": "red",
+    "SUCCESS": GOOD,
+    "RUNNING": BUSY,
+    "REVERTING": DOUBTFUL,
+    "REVERTED": DOUBTFUL,
+    "SUSPENDING": DOUBTFUL,
+    "SUSPENDED": DOUBTFUL,
+    "FAILURE": BAD,
+    "REVERT_FAILURE": BAD,
 }
 
 
@@ -114,10 +132,23 @@ def state_of(atom: AtomRecord) -> str:
 
 
 def counts_text(counts: Mapping[str, int]) -> Text:
-    """Write how many atoms are in each state, most of them first."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    """Write how many atoms are in each state: at work, failed, done, still to come."""
+    ordered = sorted(counts.items(), key=lambda item: _place_of(item[0]))
     parts = [Text.assemble(state_text(state), f" {n:,}") for state, n in ordered]
     return Text("  ").join(parts)
+
+
+def to_be_done(atom: AtomRecord) -> str:
+    """Tell what is still to come of an atom but to be executed; empty for nothing."""
+    intention = str(atom.detail.intention)
+    done = {"REVERT": "REVERTED", "IGNORE": "IGNORE"}.get(intention)
+    if intention == "EXECUTE" or state_of(atom) == done:
+        return ""
+    return f"  to {intention.lower()}"
+
+
+def _place_of(state: str) -> tuple[int, str]:
+    return _ORDER.index(state) if state in _ORDER else len(_ORDER), state
 
 
 def atoms_of(mirror: Mirror) -> list[AtomRecord]:
@@ -168,9 +199,18 @@ class Lines:
     def show(self, mirror: Mirror) -> None:
         """Write what has changed."""
         state = str(mirror.flow_detail.state or "PENDING")
+        if state in _BEGINNINGS:
+            self._tell_flow(mirror, state)
+        self._tell_atoms(mirror)
+        self._tell_flow(mirror, state)
+        sys.stderr.flush()
+
+    def _tell_flow(self, mirror: Mirror, state: str) -> None:
         if state != self._flow_state:
             self._flow_state = state
             self._line(f"flow {mirror.flow_detail.name} {state}")
+
+    def _tell_atoms(self, mirror: Mirror) -> None:
         atoms = atoms_of(mirror)
         many = len(atoms) > MANY_ATOMS
         for atom in atoms:
@@ -185,7 +225,6 @@ class Lines:
             if totals != self._totals:
                 self._totals = totals
                 self._line(totals)
-        sys.stderr.flush()
 
     def _text(self, atom: AtomRecord, state: str) -> str:
         if state in _AT_WORK:
@@ -243,7 +282,7 @@ class Picture:
 
     def note(self, text: str) -> None:
         """Write a line above the picture."""
-        self._console.print(Text(printable(text), style="bold"), soft_wrap=True)
+        print_wrapped(self._console, Text(printable(text), style="bold"))
 
     def show(self, mirror: Mirror) -> None:
         """Draw the picture anew."""
@@ -277,21 +316,25 @@ class Picture:
 
     def _rows(self, atoms: list[AtomRecord]) -> Table:
         now_ms = self._clock.now_ms() if self._clock else 0
-        widest = max((len(atom.name) for atom in atoms), default=0)
+        names = [printable(atom.name) for atom in atoms]
+        owners = [worker_text(atom.owner) if atom.owner else "nobody" for atom in atoms]
+        beside = _BESIDE_NAME + max(map(cell_len, owners), default=0)
+        widest = max(map(cell_len, names), default=0)
         # It never shrinks, so that columns stay where they are.
-        self._name_width = max(self._name_width, min(widest, self._console.width - 45))
+        room = max(_LEAST_NAME, self._console.width - beside)
+        self._name_width = min(room, max(self._name_width, widest, _LEAST_NAME))
         table = Table.grid(padding=(0, 2))
-        table.add_column(width=max(8, self._name_width), no_wrap=True)
+        table.add_column(width=self._name_width, no_wrap=True)
         table.add_column(min_width=9, no_wrap=True)
         table.add_column(min_width=7, justify="right", no_wrap=True)
         table.add_column(min_width=4, justify="right", no_wrap=True)
         table.add_column(min_width=6, justify="right", no_wrap=True)
-        for atom in atoms:
+        for atom, name, owner in zip(atoms, names, owners, strict=True):
             progress = progress_of(atom)
             table.add_row(
-                Text(printable(atom.name), overflow="ellipsis"),
+                Text(shortened(name, self._name_width)),
                 state_text(str(atom.detail.state)),
-                Text(worker_text(atom.owner) if atom.owner else "nobody", "dim"),
+                Text(printable(owner), "dim"),
                 f"{progress:.0%}" if progress else "",
                 duration(seconds_taken(atom, now_ms) or 0),
             )

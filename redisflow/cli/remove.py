@@ -5,13 +5,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from taskflow import states
 
-from redisflow.cli.acts import Chosen, RunsArgument, act_upon, choose, chosen_of
+from redisflow.cli.acts import (
+    Chosen,
+    RunsArgument,
+    act_upon,
+    acted_upon,
+    choose,
+    chosen_of,
+    print_records,
+    status_of,
+)
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.flows import find_flow
 from redisflow.cli.listing import WantedRuns, list_runs
@@ -28,8 +36,7 @@ from redisflow.cli.options import (
     YesOption,
 )
 from redisflow.cli.problems import UsageProblem
-from redisflow.cli.reports import json_text
-from redisflow.cli.terminal import say, whole_output
+from redisflow.cli.terminal import say
 from redisflow.operations import collect_garbage, left_of, remove_run
 from redisflow.persistence import RedisBackend
 
@@ -113,9 +120,9 @@ def gc(
             ][:limit]
         elif state or name or limit is not None:
             raise UsageProblem("--state, --name and --limit go with --older")
-        status = 0
+        records: list[dict[str, Any]] = []
         if chosen or older is not None:
-            status = act_upon(
+            records = acted_upon(
                 chosen,
                 _remover(backend),
                 verb="remove",
@@ -124,14 +131,11 @@ def gc(
                 dry_run=dry_run,
                 output=output,
             )
-        if not dry_run:
-            found = dataclasses.asdict(collect_garbage(backend))
-            told = ", ".join(f"{count:,} {what}" for what, count in found.items())
-            say(f"left by what is gone: {told}")
-            if output is Output.JSONL:
-                with whole_output():
-                    sys.stdout.write(json_text({"garbage": found}, output))
-    return status
+        found = dataclasses.asdict(collect_garbage(backend, look_only=dry_run))
+    told = ", ".join(f"{count:,} {what}" for what, count in found.items())
+    say(f"left by what is gone{' now' if dry_run else ''}: {told}")
+    print_records(records, output, say_it=dry_run, garbage=found)
+    return status_of(records)
 
 
 def _to_remove(

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from redisflow.cli.options import Output
 from redisflow.cli.problems import Status, line_of
 from redisflow.cli.terminal import (
+    BAD,
     console_on,
     discard_output,
     is_terminal,
@@ -121,7 +121,7 @@ def _watch_screen(read: Callable[[], Report], watch_s: float) -> None:
             try:
                 report = read()
             except Unavailable as error:
-                note = Text(line_of(error), "red")
+                note = Text(line_of(error), BAD)
             else:
                 frame = _drawn(console, report)
             _show_frame(console, frame, note)
@@ -161,44 +161,3 @@ def _rows(console: Console, frame: str) -> list[str]:
 
 def _pause(seconds: float) -> None:
     threading.Event().wait(seconds)
-
-
-# Tables
-
-
-def table_of(
-    rows: Sequence[Mapping[str, str | Text]],
-    *,
-    numeric: Sequence[str] = (),
-    dull: Mapping[str, Sequence[str]] | None = None,
-    whole: Sequence[str] = (),
-) -> Table:
-    """Make a table of rows that all have the same columns.
-
-    Args:
-        rows: column -> what stands there; at least one row.
-        numeric: columns that are aligned to the right, and never cut.
-        dull: column -> values that say nothing: the column is left out if there is
-            no other.
-        whole: further columns that are never cut.
-    """
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    names = [
-        name
-        for name in rows[0]
-        if name not in (dull or {})
-        or {str(row[name]) for row in rows} - {*(dull or {})[name]}
-    ]
-    for name in names:
-        kept = name in numeric or name in whole
-        widest = max(Text(str(row[name])).cell_len for row in rows)
-        table.add_column(
-            name,
-            justify="right" if name in numeric else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=max(len(name), widest) if kept else min(8, len(name)),
-        )
-    for row in rows:
-        table.add_row(*(row[name] for name in names))
-    return table

@@ -40,9 +40,13 @@ def server(context: typer.Context) -> None:
 
 
 @app.command()
-def stop() -> None:
+def stop(*, output: OutputOption = Output.HUMAN) -> None:
     """End the embedded server; its data stays."""
-    say("it has ended" if embedded.stop() else "no embedded server was running")
+    ended = embedded.stop()
+    say("it has ended" if ended else "no embedded server was running")
+    if output is not Output.HUMAN:
+        with whole_output() as stream:
+            stream.write(json_text({"ended": ended}, output))
 
 
 @app.command()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from taskflow.types.failure import Failure
 
@@ -21,6 +21,7 @@ from redisflow.cli.flows import (
     read_view,
     seconds_taken,
 )
+from redisflow.cli.layout import print_parts, print_table, print_wrapped
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -32,8 +33,8 @@ from redisflow.cli.options import (
 from redisflow.cli.outcome import describe_failure, failure_line
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import counts_text, state_of, state_text
-from redisflow.cli.reports import Report, show_report, table_of
-from redisflow.cli.terminal import duration, worker_text
+from redisflow.cli.reports import Report, show_report
+from redisflow.cli.terminal import BAD, duration, worker_text
 from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.waits import waiting_for
 from redisflow.engine.loading import META_RUN_ID
@@ -55,7 +56,10 @@ redisflow show nightly -o jsonl | jq 'select(.state == "FAILURE")'
 
 #: Rows of the table, unless all are wanted; those that matter most.
 _ROWS = 100
+#: What the screen has beside rows: the head, how many more, and the note of --watch.
+_BESIDE_ROWS = 9
 _WIDE = 100
+_LEASES = 8
 _WAITS_SHOWN = 2
 _WAITS_IN_JSON = 20
 _URGENT = ("FAILURE", "REVERT_FAILURE", "RUNNING", "REVERTING", "RETRYING")
@@ -81,7 +85,9 @@ def show(
         def read() -> Report:
             view = read_view(backend, uuid)
             return Report(
-                human=lambda console: _print(view, console, every=every),
+                human=lambda console: _print(
+                    view, console, rows=_rows_on(console, every=every, watch=watch)
+                ),
                 document=lambda: _document(view),
                 records=lambda: _records(view),
             )
@@ -92,12 +98,21 @@ def show(
 # For a person
 
 
-def _print(view: FlowView, console: Console, *, every: bool) -> None:
+def _rows_on(console: Console, *, every: bool, watch: float | None) -> int:
+    """Tell how many atoms to show; what is watched has one screen."""
+    if every:
+        return sys.maxsize
+    if watch is None or not console.is_terminal:
+        return _ROWS
+    return min(_ROWS, max(1, console.height - _BESIDE_ROWS))
+
+
+def _print(view: FlowView, console: Console, *, rows: int) -> None:
     _print_header(view, console)
-    atoms = _chosen(view.atoms, every=every)
+    atoms = _chosen(view.atoms, rows)
     if atoms:
         console.print()
-        console.print(_table(view, atoms, console))
+        _print_table(view, atoms, console)
     failures = [
         line
         for atom in atoms
@@ -106,7 +121,7 @@ def _print(view: FlowView, console: Console, *, every: bool) -> None:
     if failures:
         console.print()
         for line in failures:
-            console.print(Text(line, "red"), soft_wrap=True)
+            print_wrapped(console, Text(line, BAD))
     if len(atoms) < len(view.atoms):
         more = f"{len(view.atoms) - len(atoms):,} more atoms: --all, or -o json"
         console.print(Text(more, "dim"), soft_wrap=True)
@@ -117,51 +132,51 @@ def _print_header(view: FlowView, console: Console) -> None:
     age = (view.now_ms - int(fields["created_at"])) / 1000
     quiet = (view.now_ms - int(fields["updated_at"])) / 1000
     state = view.record.state or "PENDING"
-    console.print(
-        Text.assemble(
-            "flow ",
-            (printable(fields["name"]), "bold"),
-            "  ",
+    print_parts(
+        console,
+        [
+            Text.assemble("flow ", (printable(fields["name"]), "bold")),
             state_text(state),
-            f"  run {view.record.run}  rev {fields['rev']}  age {duration(age)}"
-            f"  changed {duration(quiet)} ago",
-        ),
-        soft_wrap=True,
+            f"run {view.record.run}",
+            f"rev {fields['rev']}",
+            f"age {duration(age)}",
+            f"changed {duration(quiet)} ago",
+        ],
     )
     run_id = view.record.meta.get(META_RUN_ID)
-    named = f"  run id {printable(str(run_id))}" if run_id else ""
-    console.print(f"uuid {fields['uuid']}{named}", soft_wrap=True)
+    named = [f"run id {printable(str(run_id))}"] if run_id else []
+    print_parts(console, [f"uuid {fields['uuid']}", *named])
     if (cancelled := fields.get("cancelled")) is not None:
         who, _, reason = cancelled.partition(" ")
         text = f"cancelled by {worker_text(who)}" + (f": {reason}" if reason else "")
-        console.print(Text(printable(text), "red"), soft_wrap=True)
+        print_wrapped(console, Text(printable(text), BAD))
     if view.workers:
-        leases = (
+        leases = [
             f"{worker_text(worker)} ({duration(left)})"
             for worker, left in view.workers.items()
-        )
-        console.print(
-            f"{len(view.workers)} alive, with what is left of their leases: "
-            + ", ".join(leases),
-            soft_wrap=True,
-        )
+        ]
+        if len(leases) > _LEASES:
+            more = len(leases) - _LEASES
+            leases[_LEASES:] = [f"and {more:,} more (redisflow workers)"]
+        text = f"{len(view.workers):,} alive, with what is left of their leases: "
+        print_wrapped(console, Text(printable(text + ", ".join(leases))))
     else:
         console.print("no worker is alive")
     counts = Counter(state_of(atom) for atom in view.atoms)
     number = len(view.atoms)
-    line = Text(f"{number:,} atom{'' if number == 1 else 's'}  ")
-    console.print(line.append_text(counts_text(counts)), soft_wrap=True)
+    told = [counts_text(counts)] if counts else []
+    print_parts(console, [f"{number:,} atom{'' if number == 1 else 's'}", *told])
 
 
-def _chosen(atoms: Sequence[AtomRecord], *, every: bool) -> list[AtomRecord]:
+def _chosen(atoms: Sequence[AtomRecord], rows: int) -> list[AtomRecord]:
     """Choose what is shown, in the order of the graph."""
-    if every or len(atoms) <= _ROWS:
+    if len(atoms) <= rows:
         return list(atoms)
     first = sorted(atoms, key=lambda atom: (state_of(atom) not in _URGENT, atom.node))
-    return sorted(first[:_ROWS], key=lambda atom: atom.node)
+    return sorted(first[:rows], key=lambda atom: atom.node)
 
 
-def _table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> Table:
+def _print_table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> None:
     waits = waiting_for(view.graph, view.atoms, limit=_WAITS_SHOWN + 1)
     dull: dict[str, Sequence[str]] = {"OWNER": ("-",), "WAITS FOR": ("",)}
     if console.width < _WIDE:  # what says nothing gives way where there is little room
@@ -171,10 +186,13 @@ def _table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> Tab
             "ROUND": ("0", "1"),
             "ATTEMPT": ("0",),
         }
-    return table_of(
+    print_table(
+        console,
         [_row(view, atom, waits.get(atom.name, ())) for atom in atoms],
         numeric=("ROUND", "ATTEMPT", "PROGRESS", "TIME"),
         dull=dull,
+        whole=("STATE", "INTENTION"),
+        spare=("TYPE", "ROUND", "PROGRESS", "ATTEMPT", "INTENTION", "WAITS FOR"),
     )
 
 
@@ -237,7 +255,7 @@ def _document(view: FlowView) -> dict[str, Any]:
 def _records(view: FlowView) -> Iterator[dict[str, Any]]:
     waits = waiting_for(view.graph, view.atoms, limit=_WAITS_IN_JSON)
     for atom in view.atoms:
-        yield _atom(view, atom, waits.get(atom.name, []))
+        yield _atom(view, atom, waits.get(atom.name, ()))
 
 
 def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:

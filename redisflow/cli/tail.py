@@ -10,16 +10,20 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.text import Text
 from taskflow import states
 
-from redisflow.cli.clock import iso_time
+from redisflow.arguments import INJECTOR
+from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.flows import find_flow
+from redisflow.cli.layout import is_fitted, print_wrapped, shortened
 from redisflow.cli.options import Output, OutputOption, RunArgument, Url
 from redisflow.cli.problems import Status, line_of, printable
 from redisflow.cli.progress import state_text
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import (
+    DOUBTFUL,
     console_on,
     discard_output,
     say,
@@ -42,9 +46,10 @@ redisflow tail nightly --since 118 -o jsonl
 
 redisflow tail nightly --follow forever
 
-A line has the time, the revision, the atom (* is the flow itself), the states before
-and after, and, where they say something, the intention, the worker's process, the
-attempt and a reason. It is followed until the run has ended; Ctrl-C ends it, too.
+A line has the time, the revision, the atom (* is the flow itself, "given values" are
+those of --store), the states before and after, and, where they say something, the
+intention, the worker's process, the attempt and a reason. It is followed until the run
+has ended; Ctrl-C ends it, too.
 
 [bold]Exit status[/bold]: 0 all was shown, and the run, if it has ended, was a success;
 1 it failed or was reverted; 2 usage or no such run; 3 it is suspended; 4 server, or the
@@ -52,7 +57,11 @@ flow was removed; 130 interrupted.
 """
 
 _BLOCK_S = 2.0
-_WIDEST_NAME = 32
+#: What TaskFlow calls its injector.
+_GIVEN = "(given values)"
+#: Of the names: how wide their column gets in a pipe, and what stands beside it on a
+#: terminal, of which the time and the revision stand before it.
+_PIPED_NAME, _LEAST_NAME, _BESIDE_NAME, _BEFORE_NAME = 32, 12, 58, 19
 _REASONS = {
     "trimmed": "the beginning of the journal was cut off: entries are missing here",
     "rewound": "the server has lost its last entries: some of those above are void",
@@ -167,6 +176,7 @@ class _Shown:
         self._console = console_on(sys.stdout)
         self._names: dict[str, str] = {"": "*"}
         self._width = 1
+        self._day = _local(ServerClock(backend.client).now_ms()).date()
         self._records: list[dict[str, Any]] = []
 
     def add(self, found: Sequence[Entry | Gap]) -> None:
@@ -177,6 +187,7 @@ class _Shown:
         """
         entries = [each for each in found if isinstance(each, Entry)]
         self._learn_names({each.atom for each in entries})
+        self._widen(map(self._name_of, entries))
         for each in found:
             if self._output is Output.HUMAN:
                 self._print(each)
@@ -206,29 +217,37 @@ class _Shown:
         for uuid, name in zip(new, names, strict=True):
             self._names[uuid] = uuid if name is None else name.decode()
 
+    def _name_of(self, entry: Entry) -> str:
+        """Name what an entry is about, for a person."""
+        name = self._names[entry.atom]
+        return _GIVEN if name == INJECTOR else printable(name)
+
     def _print(self, each: Entry | Gap) -> None:
         if isinstance(each, Gap):
-            text = Text(f"--- {_REASONS[each.reason]}", "yellow")
-            self._console.print(text, soft_wrap=True)
+            text = Text(f"--- {_REASONS[each.reason]}", DOUBTFUL)
+            print_wrapped(self._console, text)
             return
-        name = Text(printable(self._names[each.atom]))
-        self._width = min(_WIDEST_NAME, max(self._width, name.cell_len))
-        cut = self._width if self._console.is_terminal else name.cell_len
-        name.truncate(cut, overflow="ellipsis")
-        name.append(" " * (self._width - name.cell_len))
-        at = datetime.datetime.fromtimestamp(each.time_ms / 1000, datetime.UTC)
+        at = _local(each.time_ms)
+        if at.date() != self._day:
+            self._day = at.date()
+            self._console.print(Text(f"--- {self._day}", "dim"))
+        name = self._name_of(each)
+        if is_fitted(self._console):
+            name = shortened(name, self._width)
         line = Text.assemble(
-            (at.astimezone().strftime("%H:%M:%S.%f")[:-3], "dim"),
-            f" {each.rev:>5} ",
-            name,
-            " ",
+            (at.strftime("%H:%M:%S.%f")[:-3], "dim"),
+            f" {each.rev:>5} {name}{' ' * (self._width - cell_len(name))} ",
             *_move(each),
             *(f"  {printable(note)}" for note in _notes(each)),
         )
-        self._print_line(line)
+        print_wrapped(self._console, line, indent=_BEFORE_NAME)
 
-    def _print_line(self, line: Text) -> None:
-        self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+    def _widen(self, names: Iterable[str]) -> None:
+        """Make room for names; their column never shrinks."""
+        room = _PIPED_NAME
+        if is_fitted(self._console):
+            room = max(_LEAST_NAME, self._console.width - _BESIDE_NAME)
+        self._width = min(room, max([self._width, *map(cell_len, names)]))
 
     def _record(self, each: Entry | Gap) -> dict[str, Any]:
         if isinstance(each, Gap):
@@ -249,6 +268,11 @@ class _Shown:
         }
 
 
+def _local(time_ms: float) -> datetime.datetime:
+    utc = datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC)
+    return utc.astimezone()
+
+
 def _move(entry: Entry) -> list[Text]:
     new = state_text(entry.new)
     if not entry.old:
@@ -267,5 +291,9 @@ def _notes(entry: Entry) -> list[str]:
         notes.append(f"by {worker_text(entry.worker)}")
     if entry.attempt:
         notes.append(f"attempt {entry.attempt + 1}")
-    notes += [f"{name}: {value}" for name, value in entry.more.items()]
+    notes += [
+        f"{name}: {value}"
+        for name, value in entry.more.items()
+        if name != "op_id"  # for scripts alone
+    ]
     return notes

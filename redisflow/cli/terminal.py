@@ -1,27 +1,73 @@
 """Where commands print: results to standard output, all else to standard error.
 
 Control codes go to terminals only, whatever the environment says of colours; within
-terminals ``NO_COLOR`` is honoured, and ``TERM=dumb`` counts as no terminal. What is
-piped is never cut to a width.
+terminals ``NO_COLOR`` is honoured, and one with ``TERM=dumb`` gets no codes. What is
+piped is never cut to a width. Nobody tells whether a terminal is light or dark: colours
+are halfway between.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 import typer
 from rich.console import Console
+from rich.default_styles import DEFAULT_STYLES
+from rich.style import Style
+from rich.theme import Theme
 
 from redisflow.cli.problems import UsageProblem, one_line
 
+#: Colours that contrast with white and with black, about 4 to 1 at the least.
+GOOD, BAD, DOUBTFUL, BUSY = "color(28)", "color(160)", "color(130)", "color(30)"
+_VIOLET, _GREY = "color(97)", "color(243)"
+
+#: Rich's own colours -> what they are here.
+_INSTEAD = {
+    "green": GOOD,
+    "bright_green": GOOD,
+    "red": BAD,
+    "bright_red": BAD,
+    "yellow": DOUBTFUL,
+    "bright_yellow": DOUBTFUL,
+    "cyan": BUSY,
+    "bright_blue": BUSY,
+    "magenta": _VIOLET,
+    "bright_magenta": _VIOLET,
+}
+_THEME = Theme(
+    {
+        name: style + Style.parse(_INSTEAD[style.color.name])
+        for name, style in DEFAULT_STYLES.items()
+        if style.color is not None and style.color.name in _INSTEAD
+    }
+    | {
+        "bar.back": Style.parse(_GREY),
+        "bar.complete": Style.parse(BUSY),
+        "bar.finished": Style.parse(GOOD),
+        "bar.pulse": Style.parse(BUSY),
+    }
+)
+
 _DEBUG = "REDISFLOW_DEBUG"
+_TAG = re.compile(r"[0-9a-f]{8}")
 
 #: Wide enough for whatever is piped.
-_PIPED_WIDTH = 10_000
+PIPED_WIDTH = 10_000
+_USUAL_WIDTH = 80
+
+
+class _Console(Console):
+    """A console whose reader may go: that is for us to say, and no failure."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to who prints; rich would end the program with status 1."""
+        raise BrokenPipeError
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -31,18 +77,29 @@ def is_terminal(stream: TextIO) -> bool:
 
 def console_on(stream: TextIO) -> Console:
     """Make a console that writes to a stream."""
-    live = is_terminal(stream)
-    return Console(
+    live, width = is_terminal(stream), PIPED_WIDTH
+    if stream.isatty():
+        # Rich takes 80 for the width of a dumb terminal, whatever it is.
+        width = _width_of(stream)
+    return _Console(
         file=stream,
         force_terminal=live,
         force_jupyter=False,
         color_system="auto" if live else None,
-        width=None if live else _PIPED_WIDTH,
+        width=None if live else width,
         markup=False,
         emoji=False,
         highlight=False,
-        soft_wrap=not live,
+        soft_wrap=width == PIPED_WIDTH,
+        theme=_THEME,
     )
+
+
+def _width_of(stream: TextIO) -> int:
+    with contextlib.suppress(OSError):
+        if columns := os.get_terminal_size(stream.fileno()).columns:
+            return min(columns, PIPED_WIDTH - 1)
+    return _USUAL_WIDTH
 
 
 def debugging() -> bool:
@@ -112,10 +169,16 @@ def duration(seconds: float) -> str:
 def worker_text(worker: str) -> str:
     """Shorten a worker's id: its process id, with the host where that is another.
 
+    Of an operator, who has a name in place of a worker's tag, the name comes first.
+
     >>> worker_text("elsewhere:4711:0badcafe")
     'elsewhere:4711'
+    >>> worker_text("elsewhere:4711:ann")
+    'ann (elsewhere:4711)'
     """
-    host, _, pid = worker.rpartition(":")[0].rpartition(":")
-    if host == os.uname().nodename[:24]:
-        return pid
-    return f"{host}:{pid}" if host else worker
+    place, _, tag = worker.rpartition(":")
+    host, _, pid = place.rpartition(":")
+    if not host:
+        return worker
+    text = pid if host == os.uname().nodename[:24] else place
+    return text if _TAG.fullmatch(tag) else f"{tag} ({text})"

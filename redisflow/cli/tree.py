@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from redisflow.cli.flows import FlowView, find_flow, read_view
+from redisflow.cli.layout import is_fitted, print_parts, shortened
 from redisflow.cli.nodes import BEGIN, END, RETRY, Node, flows_of, parse_nodes
 from redisflow.cli.options import (
     READING_STATUS,
@@ -23,9 +24,9 @@ from redisflow.cli.options import (
     WatchOption,
 )
 from redisflow.cli.problems import printable
-from redisflow.cli.progress import counts_text, state_of, state_text
+from redisflow.cli.progress import counts_text, state_of, state_text, to_be_done
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.terminal import worker_text
+from redisflow.cli.terminal import BAD, worker_text
 from redisflow.cli.unreadable import backend_to_look
 from redisflow.persistence.records import AtomRecord
 
@@ -46,6 +47,8 @@ outermost flow only; an inner one is told by what is in it.
 
 #: Atoms of one flow that are shown, unless all are wanted.
 _ROWS = 20
+#: Wider than any name; and what is left of a name in the narrowest place.
+_NO_LIMIT, _LEAST_NAME = 2**20, 12
 _KINDS = {BEGIN: "flow", RETRY: "retry"}
 _DULL = ("SUCCESS", "PENDING", "IGNORE", "REVERTED")
 
@@ -105,13 +108,13 @@ def _print(
     name = Text(printable(fields["name"]), "bold")
     state = state_text(view.record.state or "PENDING")
     if not nodes:
-        console.print(Text.assemble(name, "  ", state), soft_wrap=True)
+        print_parts(console, [name, state])
         console.print("the flow's structure is not in Redis yet")
         return
     drawn = _Drawing(view, nodes, every=every)
-    for number, line in enumerate(drawn.lines()):
-        if not number:
-            line = Text.assemble(name, "  ", state, line)  # noqa: PLW2901
+    first, *others = drawn.lines(console.width if is_fitted(console) else _NO_LIMIT)
+    print_parts(console, [name, state, first])
+    for line in others:
         console.print(line, no_wrap=True, overflow="ellipsis")
 
 
@@ -127,8 +130,11 @@ class _Drawing:
         self._every = every
         self._flows = _collect(nodes, self._atoms)
 
-    def lines(self) -> Iterator[Text]:
-        """Draw the tree; the first line is the outermost flow's, without its name."""
+    def lines(self, width: int) -> Iterator[Text]:
+        """Draw the tree; the first line is the outermost flow's, without its name.
+
+        Names are cut where a line would be wider than so many cells.
+        """
         outermost = self._flows[-1].children
         stack = [(number, "", "") for number in reversed(outermost)]
         while stack:
@@ -136,7 +142,7 @@ class _Drawing:
             if number < 0:
                 yield Text(f"{lead}… {-number:,} more: --all", "dim")
                 continue
-            line = self._line(number)
+            line = self._line(number, width - len(lead))
             yield Text.assemble(lead, line)
             if number in self._flows:
                 shown = self._shown(self._flows[number].children)
@@ -159,17 +165,19 @@ class _Drawing:
         atom = self._atoms[number]
         return atom is None or state_of(atom) not in _DULL
 
-    def _line(self, number: int) -> Text:
+    def _line(self, number: int, room: int) -> Text:
         if number not in self._flows:
-            return _atom_text(self._atoms[number], self._nodes[number])
+            return _atom_text(self._atoms[number], self._nodes[number], room)
         found = self._flows[number]
         outermost = number == self._flows[-1].children[0]
-        line = Text("" if outermost else "flow")
+        line = Text("" if outermost else "flow  ")
+        counts = counts_text(found.counts) if found.counts else Text("no atoms")
         if found.retry is not None:
-            line.append("  retry ")
-            controller = self._atoms[found.retry]
-            line.append_text(_atom_text(controller, self._nodes[found.retry]))
-        return Text.assemble(line, "  (", counts_text(found.counts), ")")
+            line.append("retry ")
+            controller, node = self._atoms[found.retry], self._nodes[found.retry]
+            room -= line.cell_len + counts.cell_len + len("  ()")
+            line.append_text(_atom_text(controller, node, room)).append("  ")
+        return Text.assemble(line, "(", counts, ")")
 
 
 def _collect(
@@ -193,17 +201,16 @@ def _collect(
     return flows
 
 
-def _atom_text(atom: AtomRecord | None, node: Node) -> Text:
+def _atom_text(atom: AtomRecord | None, node: Node, room: int) -> Text:
     if atom is None:
-        return Text(f"{node.atom} (its record is missing)", "red")
-    line = Text.assemble(printable(atom.name), "  ", state_text(state_of(atom)))
-    if str(atom.detail.intention) != "EXECUTE":
-        line.append(f"  to {str(atom.detail.intention).lower()}")
+        return Text(f"{node.atom} (its record is missing)", BAD)
+    line = Text.assemble("  ", state_text(state_of(atom)), to_be_done(atom))
     if atom.owner:
         line.append(f"  by {worker_text(atom.owner)}")
     if node.asks:
         line.append("  (deciders are asked)")
-    return line
+    name = shortened(printable(atom.name), max(_LEAST_NAME, room - line.cell_len))
+    return Text.assemble(name, line)
 
 
 def _records(view: FlowView, nodes: Mapping[int, Node]) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ Waits = dict[str, list[str]]
 def waiting_for(
     graph: Mapping[bytes, bytes], atoms: Sequence[AtomRecord], *, limit: int
 ) -> Waits:
-    """Tell what each pending atom waits for.
+    """Tell what each pending atom that is to be executed waits for.
 
     Args:
         graph: node number -> kind, priority, atom's uuid, links after and before; or
@@ -49,7 +49,9 @@ def waits_in(
     return {
         name: waits
         for atom, name, waits in held_back
-        if atom.detail.state == "PENDING" and waits
+        if atom.detail.state == "PENDING"
+        and atom.detail.intention == "EXECUTE"  # what is to be reverted just stays
+        and waits
     }
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from redisflow.cli.atom_reasons import reasons_of_atom
 from redisflow.cli.completion import complete_atom
 from redisflow.cli.flows import find_flow
+from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -22,7 +23,7 @@ from redisflow.cli.options import (
     WatchOption,
 )
 from redisflow.cli.problems import UsageProblem, printable
-from redisflow.cli.progress import state_of, state_text
+from redisflow.cli.progress import state_of, state_text, to_be_done
 from redisflow.cli.reasons import Reason
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.situation import Situation, read_situation
@@ -107,17 +108,16 @@ def _print(
         line = Text.assemble("flow ", named, "  ", state_text(_state(situation)))
     else:
         named = Text(printable(atom.name), "bold")
-        intention = str(atom.detail.intention)
         line = Text.assemble(
             f"{atom.type} ",
             named,
             "  ",
             state_text(state_of(atom)),
-            "" if intention == "EXECUTE" else f"  to {intention.lower()}",
+            to_be_done(atom),
         )
-    console.print(line, soft_wrap=True)
+    print_wrapped(console, line)
     for reason in reasons:
-        console.print(Text(f"- {printable(reason.text)}"))
+        print_wrapped(console, Text(printable(reason.text)), lead="- ")
 
 
 def _head(situation: Situation, atom: AtomRecord | None) -> dict[str, Any]:

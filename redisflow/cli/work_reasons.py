@@ -66,7 +66,7 @@ def held_by(situation: Situation, claim: Claim) -> Reason:
     since = ""
     if atom.started_at:
         age_s = (situation.view.now_ms - atom.started_at) / 1000
-        since = f" for {duration(max(0.0, age_s))}"
+        since = f", begun {duration(max(0.0, age_s))} ago"
     doing = _DOING.get(claim.kind, claim.kind)
     text = f"{atom.name} {doing} by {holder_text(claim)}{since}"
     if atom.attempt:
@@ -135,13 +135,21 @@ def _frontier(waits: Waits, verb: str) -> Iterator[Reason]:
         verb_text = verb if len(names) > 1 else verb.replace("wait", "waits", 1)
         yield Reason(
             "waits",
-            f"{_listed(names)} {verb_text} for {_listed(causes)}",
+            f"{_listed(names)} {verb_text} for {_some(causes)}",
             {"atoms": names[:_LIMIT], "count": len(names), "waits_for": [*causes]},
         )
     further = len(waits) - sum(len(names) for names in groups.values())
     if further:
         text = f"{further:,} more atoms come after these"
+        if further == 1:
+            text = "1 more atom comes after these"
         yield Reason("further", text, {"count": further})
+
+
+def _some(names: Sequence[str]) -> str:
+    """List names of which only the first were looked for."""
+    more = " and others" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more
 
 
 def _listed(names: Sequence[str], count: int | None = None) -> str:

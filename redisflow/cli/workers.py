@@ -15,6 +15,7 @@ from rich.text import Text
 from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
+from redisflow.cli.layout import print_table
 from redisflow.cli.listing import WantedRuns, list_runs
 from redisflow.cli.options import (
     READING_STATUS,
@@ -24,9 +25,9 @@ from redisflow.cli.options import (
     WatchOption,
 )
 from redisflow.cli.problems import printable
-from redisflow.cli.reports import Report, show_report, table_of
+from redisflow.cli.reports import Report, show_report
 from redisflow.cli.situation import Claim, read_claims
-from redisflow.cli.terminal import duration, worker_text
+from redisflow.cli.terminal import BAD, duration, worker_text
 from redisflow.cli.unreadable import backend_to_look
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.persistence import RedisBackend
@@ -196,19 +197,19 @@ def _print(found: Sequence[_Worker], clock: ServerClock, console: Console) -> No
         console.print("no worker is alive")
         return
     now_ms = clock.now_ms()
-    console.print(
-        table_of(
-            [_row(each, now_ms) for each in found],
-            numeric=("LEASE LEFT", "HOLDS"),
-            dull={"HOLDS": ("-",), "AT": ("",)},
-        )
+    print_table(
+        console,
+        [_row(each, now_ms) for each in found],
+        numeric=("LEASE LEFT", "HOLDS"),
+        dull={"HOLDS": ("-",), "AT": ("",)},
+        spare=("HOLDS",),
     )
 
 
 def _row(worker: _Worker, now_ms: float) -> dict[str, str | Text]:
     lease = Text(duration(worker.lease_s))
     if worker.lease_s <= 0:
-        lease = Text("over", "red")
+        lease = Text("over", BAD)
     shown = [_work_text(work, now_ms) for work in worker.holds[:_ITEMS_SHOWN]]
     if len(worker.holds) > _ITEMS_SHOWN:
         shown.append("…")

@@ -27,9 +27,9 @@ WRITES = (
 #: Commands that read keys.
 READS = (
     *("EXISTS", "GET", "GETBIT", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN"),
-    *("HMGET", "PTTL", "STRLEN", "TYPE", "XLEN", "XRANGE", "XREAD", "XREVRANGE"),
-    *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE"),
-    "ZSCORE",
+    *("HMGET", "HSCAN", "PTTL", "STRLEN", "TYPE", "XLEN", "XRANGE", "XREAD"),
+    *("XREVRANGE", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE"),
+    *("ZREVRANGEBYSCORE", "ZSCORE"),
 )
 #: Commands about no key.
 OTHERS = ("EVAL", "EVALSHA", "SCAN", "TIME", "WAIT")

@@ -19,8 +19,14 @@ def carry_on_plan(storage: Storage, scripts: FlowScripts, *, who: str) -> list[M
             return moves_of(moves)
 
 
-def cancel_run(storage: Storage, run: int, *, reason: str) -> list[Move]:
+def cancel_run(storage: Storage, run: int, *, reason: str, who: str = "") -> list[Move]:
     """Have all be reverted that a run has done; returns the flow's transitions.
+
+    Args:
+        storage: of the flow.
+        run: the run that is meant.
+        reason: why, for people.
+        who: asks for it; without it, this storage.
 
     Raises:
         InvalidState: the run has not begun, or it is over.
@@ -28,7 +34,8 @@ def cancel_run(storage: Storage, run: int, *, reason: str) -> list[Move]:
     scripts = storage.backend.scripts_of(storage.flow_uuid)
     moves: list[Move] = []
     while True:
-        reply = scripts.call("flow_cancel", run=run, who=storage.writer, reason=reason)
+        asks = who or storage.writer
+        reply = scripts.call("flow_cancel", run=run, who=asks, reason=reason)
         if reply.status in {"IDLE", "ENDED"}:
             state = reply.fields[0].decode()
             what = "has not begun" if reply.status == "IDLE" else "is over"

@@ -8,7 +8,7 @@ by name, or by the next collection, which finds it through the index of flows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redisflow.engine.submissions import GRACE_MS, Submissions
@@ -84,67 +84,85 @@ def _leave_book(backend: RedisBackend, book_uuid: str, flow_uuid: str) -> bool:
     return bool(fields)
 
 
-def collect_garbage(backend: RedisBackend) -> Garbage:
+def collect_garbage(backend: RedisBackend, *, look_only: bool = False) -> Garbage:
     """Remove what gone flows have left: index entries, logbooks, records, hints.
 
     What came into an index less than a minute ago is left alone: the index is written
     first, and the flow may be on its way. Flows go without a word when their retention
     is over; what has no expiry of its own, or was left by a removal that was cut short,
     goes here. Flows that are there are not touched.
+
+    Args:
+        backend: where to.
+        look_only: count what would be removed, and remove nothing.
     """
-    flows = atoms = 0
-    for uuid in _gone_flows(backend):
-        if remove_flow(backend, uuid, only="gone") is None:
-            flows += 1
-    gone = set()
-    keys = backend.keys
-    for atom, flow in run(backend.client, "HGETALL", keys.atom_index).items():
-        if flow not in gone:
-            if run(backend.client, "EXISTS", keys.of_flow(flow.decode()).flow):
-                continue
-            gone.add(flow)
-        atoms += run(backend.client, "HDEL", keys.atom_index, atom)
-    now_ms = Submissions(backend).now_ms()
-    run(backend.client, "ZREMRANGEBYSCORE", keys.servers, "-inf", now_ms)
-    return Garbage(flows=flows, books=_collect_books(backend), atoms=atoms)
-
-
-def _settled(backend: RedisBackend, index: str) -> list[bytes]:
-    """Give the entries of an index that are older than a minute."""
-    before_ms = Submissions(backend).now_ms() - GRACE_MS
-    found: list[bytes] = run(backend.client, "ZRANGEBYSCORE", index, "-inf", before_ms)
+    flows = 0
+    for page in _settled(backend, backend.keys.flows):
+        for uuid in _gone(backend, page):
+            gone = look_only or remove_flow(backend, uuid, only="gone") is None
+            flows += gone
+    found = Garbage(
+        flows=flows,
+        books=_collect_books(backend, look_only=look_only),
+        atoms=_collect_atoms(backend, look_only=look_only),
+    )
+    if not look_only:
+        now_ms = Submissions(backend).now_ms()
+        command = ("ZREMRANGEBYSCORE", backend.keys.servers, "-inf", now_ms)
+        run(backend.client, *command)
     return found
 
 
-def _gone_flows(backend: RedisBackend) -> Iterator[str]:
-    """Give the flows that the index lists and that are not there."""
-    client, keys = backend.client, backend.keys
-    uuids = _settled(backend, keys.flows)
-    for start in range(0, len(uuids), _PAGE):
-        batch = [uuid.decode() for uuid in uuids[start : start + _PAGE]]
-        there = run_many(
-            client, [("EXISTS", keys.of_flow(uuid).flow) for uuid in batch]
-        )
-        for uuid, exists in zip(batch, there, strict=True):
-            if not exists:
-                yield uuid
+def _settled(backend: RedisBackend, index: str) -> list[list[str]]:
+    """Give the entries of an index that are older than a minute, in pages."""
+    before_ms = Submissions(backend).now_ms() - GRACE_MS
+    pages: list[list[str]] = []
+    while True:
+        words = (index, "-inf", before_ms, "LIMIT", len(pages) * _PAGE, _PAGE)
+        found = run(backend.client, "ZRANGEBYSCORE", *words)
+        pages.append([uuid.decode() for uuid in found])
+        if len(found) < _PAGE:
+            return pages
 
 
-def _collect_books(backend: RedisBackend) -> int:
+def _gone(backend: RedisBackend, uuids: Sequence[str]) -> list[str]:
+    """Choose the flows that are not there."""
+    keys = [backend.keys.of_flow(uuid).flow for uuid in uuids]
+    there = run_many(backend.client, [("EXISTS", key) for key in keys])
+    return [uuid for uuid, exists in zip(uuids, there, strict=True) if not exists]
+
+
+def _collect_atoms(backend: RedisBackend, *, look_only: bool) -> int:
+    """Remove the entries of the index of atoms whose flows are gone."""
+    client, key = backend.client, backend.keys.atom_index
+    removed = 0
+    cursor: int | None = None
+    while cursor != 0:
+        cursor, rows = run(client, "HSCAN", key, cursor or 0, "COUNT", _PAGE)
+        gone = set(_gone(backend, sorted({flow.decode() for flow in rows.values()})))
+        atoms = [atom for atom, flow in rows.items() if flow.decode() in gone]
+        if look_only or not atoms:
+            removed += len(atoms)
+        else:
+            removed += run(client, "HDEL", key, *atoms)
+    return removed
+
+
+def _collect_books(backend: RedisBackend, *, look_only: bool) -> int:
     """Remove logbooks without metadata all of whose flows are gone."""
     client, keys = backend.client, backend.keys
     removed = 0
-    uuids = _settled(backend, keys.books)
-    for start in range(0, len(uuids), _PAGE):
-        batch = [uuid.decode() for uuid in uuids[start : start + _PAGE]]
-        fields = run_many(client, [("HKEYS", keys.book(uuid)) for uuid in batch])
-        for uuid, names in zip(batch, fields, strict=True):
+    for page in _settled(backend, keys.books):
+        fields = run_many(client, [("HKEYS", keys.book(uuid)) for uuid in page])
+        for uuid, names in zip(page, fields, strict=True):
             flows = [name[5:].decode() for name in names if name.startswith(b"flow:")]
-            if not names:
+            if not names and not look_only:
                 run(client, "ZREM", keys.books, uuid)
-            elif flows and not any(
-                run_many(client, [("EXISTS", keys.of_flow(f).flow) for f in flows])
-            ):
-                for flow in flows:
-                    removed += _leave_book(backend, uuid, flow)
+            if not flows or len(_gone(backend, flows)) < len(flows):
+                continue
+            if look_only:
+                removed += not any(name.startswith(b"meta:") for name in names)
+                continue
+            for flow in flows:
+                removed += _leave_book(backend, uuid, flow)
     return removed

@@ -9,7 +9,7 @@ from time import monotonic
 from redisflow.client import Client
 from redisflow.errors import LeaseLost
 from redisflow.keys import FlowKeys
-from redisflow.rwlock.holds import Hold, shared_lock
+from redisflow.rwlock.holds import shared_lock
 from redisflow.rwlock.lock import DEFAULT_LEASE_S, ReaderWriterLock
 from redisflow.scripts import FlowScripts
 
@@ -28,9 +28,9 @@ class FlowLock(ReaderWriterLock):
     ) -> None:
         self._open(client, keys, lease_s)
 
-    def _break(self, hold: Hold, reason: str, rest: list[str | int]) -> list[bytes]:
+    def _break(self, who: str, reason: str, rest: list[str | int]) -> list[bytes]:
         call = self._server.scripts.call
-        reply = call("flow_unlock", rest=rest, who=hold.who, reason=reason)
+        reply = call("flow_unlock", rest=rest, who=who, reason=reason)
         found: list[bytes] = reply.fields[0]
         return found
 

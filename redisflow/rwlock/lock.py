@@ -234,13 +234,14 @@ class ReaderWriterLock:
         """List those who wait for the lock, in their order, 1000 at most."""
         return self._list()[1]
 
-    def force_release(self, reason: str) -> list[LockOwner]:
+    def force_release(self, reason: str, *, who: str = "") -> list[LockOwner]:
         """Take the lock away from whoever holds it; for operators.
 
         A holder that lives notices with its next write or renewal: its section is lost.
 
         Args:
             reason: kept with the lock.
+            who: does it, kept as well; without it, this host, process and thread.
 
         Returns:
             Those who held it.
@@ -251,12 +252,13 @@ class ReaderWriterLock:
         rest: list[str | int] = []
         for holder in holders:
             rest += [holder.owner, holder.since_ms]
-        names = {name.decode() for name in self._break(self._shared.hold, reason, rest)}
+        broken = self._break(who or self._shared.hold.who, reason, rest)
+        names = {name.decode() for name in broken}
         return [holder for holder in holders if holder.owner in names]
 
-    def _break(self, hold: Hold, reason: str, rest: list[str | int]) -> list[bytes]:
+    def _break(self, who: str, reason: str, rest: list[str | int]) -> list[bytes]:
         call = self._server.scripts.call
-        reply = call("lock_break", rest=rest, who=hold.who, reason=reason)
+        reply = call("lock_break", rest=rest, who=who, reason=reason)
         found: list[bytes] = reply.fields[0]
         return found
 

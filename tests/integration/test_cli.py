@@ -609,8 +609,10 @@ def test_server_in_the_foreground(cli, started):
     document = json.loads(status.stdout)
     socket = cli("server", "status", "--socket").stdout
     assert socket == f"{document['socket_path']}\n"
+    human = cli("server", "status").stdout
+    assert f"socket path  {document['socket_path']}\n" in human
     again = cli("server")
     assert again.returncode == 5
     assert "already runs" in again.stderr
-    assert cli("server", "stop").returncode == 0
+    assert json.loads(cli("server", "stop", "-o", "json").stdout) == {"ended": True}
     assert process.wait(30) == 0

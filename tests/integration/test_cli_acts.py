@@ -240,6 +240,41 @@ def test_acts_by_filter(load, typed, url):
     assert set(results) == {"nightly", "other"}
 
 
+def test_programs_are_told_of_each_act(load, typed, url):
+    """One document, or a line a run, of what was done or would be."""
+    engine = load()
+    for _phase in engine.run_iter():
+        engine.suspend()
+
+    def told(*words, status=0):
+        found, out, _err = typed(*words)
+        assert found == status, words
+        return [json.loads(line) for line in out.splitlines()]
+
+    dry = ("--dry-run", "-o", "jsonl")
+    (run,) = told("cancel", "nightly", *dry)
+    assert (run["run_id"], run["result"]) == ("nightly", "would cancel")
+    (run,) = told("resume", "nightly", "-o", "jsonl", status=5)
+    assert run["result"] == "refused"
+    assert "run it again" in run["error"]
+    (atom,) = told("reset", "nightly", "a", *dry)
+    assert (atom["atom"], atom["result"]) == ("a", "would reset")
+    (atom,) = told("set-result", "nightly", "a", "1", *dry)
+    assert atom["result"] == "would set the result"
+    (run,) = told("cancel", "nightly", "-o", "jsonl")
+    assert (run["result"], run["workers"]) == (
+        "no worker is alive: whoever runs it next reverts it",
+        0,
+    )
+    redisflow.submit("shop:factory", run_id="other", url=url)
+    (run,) = told("suspend", "other", "-o", "jsonl", status=5)
+    assert "cannot be suspended" in run["error"]
+    (run,) = told("rm", "other", "--yes", "-o", "jsonl")
+    assert run["result"] == "removed"
+    (left,) = told("gc", "-o", "jsonl")
+    assert set(left["garbage"]) == {"flows", "books", "atoms"}
+
+
 def test_rm_leaves_nothing(load, typed, admin, namespace, backend):
     """Flow, book and indexes; while workers are at work it is refused."""
     phases = load().run_iter()

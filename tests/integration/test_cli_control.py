@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
+import os
 import threading
 
 import pytest
@@ -127,7 +129,11 @@ def test_cancel_reverts_and_says_why(running, program):
     status, said = program("cancel", "nightly")
     assert (status, "is over" in said) == (5, True)
     status, said = program("show", "nightly")
-    assert (status, ": wrong input" in said) == (0, True)
+    who = f"{getpass.getuser()} ({os.getpid()})"
+    assert (status, f"cancelled by {who}: wrong input" in said) == (0, True)
+    status, said = program("tail", "nightly")
+    (line,) = [each for each in said.splitlines() if "reason: " in each]
+    assert line.endswith(f"  by {who}  act: cancel  reason: wrong input")
 
 
 def test_a_flow_that_does_not_exist(program):

@@ -75,6 +75,10 @@ def test_json_is_one_document(keys, url, admin, capfd):
     assert (finding["key"], finding["flow"]) == (keys.changes, keys.flow_uuid)
     assert finding["repairable"] is True
 
+    assert invoke(["doctor", "nightly", "-o", "jsonl", "--url", url]) == 5
+    (line,) = capfd.readouterr().out.splitlines()
+    assert json.loads(line) == finding | {"repaired": False}
+
     assert invoke(["doctor", "--repair", "-o", "json", "--url", url]) == 0
     document = json.loads(capfd.readouterr().out)
     assert "changes" in {each["rule"] for each in document["repaired"]}

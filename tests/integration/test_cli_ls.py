@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import time
 
 import pytest
 from taskflow import states
@@ -17,7 +15,6 @@ from redisflow.engine.loading import store_run
 from redisflow.keys import flow_uuid_of
 from tests.support.patterns import Work
 
-MANY = 10_000
 _DAY_MS = 86_400_000
 
 
@@ -164,47 +161,3 @@ def test_reading_is_all_that_it_does(received, new_run, backend):
         "ZCOUNT",
     }
     assert names.count("HMGET") == 3
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_ten_thousand_runs(backend, admin, namespace, new_run):
-    """A page takes less than a second, and no call the server longer than 5 ms."""
-    keys = backend.keys
-    pattern = admin.hgetall(keys.of_flow(new_run("first")).flow)
-    with admin.pipeline(transaction=False) as pipe:
-        for number in range(MANY):
-            uuid = flow_uuid_of(f"r{number}", namespace)
-            state = states.FAILURE if number % 100 == 0 else states.SUCCESS
-            fields = {"uuid": uuid, "meta:run_id": f'"r{number}"', "state": state}
-            flow = keys.of_flow(uuid)
-            pipe.hset(flow.flow, mapping=pattern | fields)
-            pipe.hset(flow.atoms, mapping={"": "", "a": "u", "b": "v"})
-            pipe.zadd(flow.workers, {"-": "inf"})
-            pipe.zadd(keys.flows, {uuid: 1000 + number})
-            if number % 1000 == 999:
-                pipe.execute()
-    times = []
-    with _slow_calls(admin) as slow:
-        found = list_runs(backend, WantedRuns())
-        for _ in range(MANY // PAGE):
-            began = time.perf_counter()
-            assert len([next(found) for _ in range(PAGE)]) == PAGE
-            times.append(time.perf_counter() - began)
-        assert len(list(found)) == 1
-        failed = WantedRuns(states=frozenset({states.FAILURE}))
-        assert len(list(list_runs(backend, failed))) == 100
-        assert slow() == []
-    assert max(times) < 1.0, times
-
-
-@contextlib.contextmanager
-def _slow_calls(admin):
-    """Note which calls take the server more than 5 ms."""
-    before = admin.config_get("slowlog-log-slower-than")
-    admin.config_set("slowlog-log-slower-than", 5000)
-    admin.slowlog_reset()
-    try:
-        yield admin.slowlog_get
-    finally:
-        admin.config_set(*before.popitem())

@@ -17,7 +17,7 @@ import redisflow
 from redisflow import ReaderWriterLock, RedisBackend
 from redisflow.cli.app import invoke
 from tests.support.eventually import eventually
-from tests.support.screen import PROGRAM, Screen, environment
+from tests.support.screen import PROGRAM, Screen, environment, shown_by
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.one_server]
 
@@ -35,11 +35,13 @@ class Fine(task.Task):
 
 
 class Break(task.Task):
-    """Fails with a message that wants to move the cursor."""
+    """Fails with a message, one that wants to move the cursor."""
+
+    message = HOSTILE
 
     def execute(self):
         """Fail."""
-        raise OSError(HOSTILE)
+        raise OSError(self.message)
 
 
 @pytest.fixture
@@ -106,31 +108,32 @@ def _words(command, run):
 @pytest.mark.slow
 def test_hostile_names_do_not_break_a_terminal(url, hostile, columns):
     """No control codes but colours, no line beyond the edge, names as they are."""
+    commands = [_words(command, hostile) for command in COMMANDS]
     with _lock(url):
-        for command in COMMANDS:
-            words = _words(command, hostile)
-            with Screen(*words, columns=columns, environment=environment(url)) as shown:
-                status = shown.end()
-                assert status == (1 if command[0] == "tail" else 0), command
-                text = shown.written
+        screens = shown_by(commands, environment(url), columns=columns)
+        for command, shown in zip(COMMANDS, screens, strict=True):
+            assert shown.status == (1 if command[0] == "tail" else 0), shown
+            text = shown.out
             assert "\x07" not in text, command
             assert "\u202e" not in text, command
             codes = set(re.findall(r"\x1b(?:\[[0-9;?]*[A-Za-z]|.)", text))
             assert all(re.fullmatch(r"\x1b\[[0-9;]*m", code) for code in codes), command
-            assert "\x1b[31m" in codes or command[0] != "show"
+            assert "\x1b[38;5;160m" in codes or command[0] != "show"
             if command[0] in ("ls", "tree", "tail", "locks"):
                 widest = max(cell_len(line) for line in shown.lines)
                 assert widest <= columns, command
             if command[0] in ("ls", "show", "tree", "why", "tail", "locks"):
-                assert r"bell" in text or command == ("why", "RUN"), command
+                named = "bell" in text or "egnp" in text
+                assert named or command == ("why", "RUN"), command
 
 
 @pytest.mark.slow
-def test_pipes_get_whole_names_and_no_codes(url, hostile, program):
+def test_pipes_get_whole_names_and_no_codes(url, hostile):
     """What is piped is spelled out, never cut, and never coloured."""
-    for command in COMMANDS:
-        status = 1 if command[0] == "tail" else 0
-        text = program(*_words(command, hostile), status=status, FORCE_COLOR="1")
+    commands = [_words(command, hostile) for command in COMMANDS]
+    for shown in shown_by(commands, environment(url) | {"FORCE_COLOR": "1"}):
+        command, text = shown.words, shown.out
+        assert shown.status == (1 if command[0] == "tail" else 0), shown.err
         assert "\x1b" not in text, command
         assert "\x07" not in text, command
         if command[0] in ("ls", "show", "tree", "tail"):
@@ -169,6 +172,50 @@ def test_json_and_lines_say_the_same(url, hostile, capsys):
 def _still(record):
     """Leave out what changes while one looks."""
     return {k: v for k, v in record.items() if k not in ("lease_left_s", "time_s")}
+
+
+LONG = "acme.warehouse.inventory.synchronisation.FetchLevelsOfEveryCentre"
+
+
+@pytest.fixture
+def wordy(url):
+    """Run a flow of many long and wide names that fails with a long message."""
+    names = [f"{LONG}-{n}" for n in range(6)] + ["在庫を確保する" * 9, "pay"]
+    inner = unordered_flow.Flow("inner").add(*map(Fine, names))
+    broken = Break(f"{LONG}-broken")
+    broken.message = "no answer from the other side, " * 30
+    flow = linear_flow.Flow("warehouses-" * 9).add(inner, broken)
+    engine = redisflow.load(flow, run_id="nightly-" * 9, url=url)
+    with contextlib.suppress(OSError):
+        engine.run()
+    engine.storage.backend.close()
+    return "nightly-" * 9
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+@pytest.mark.slow
+def test_long_names_push_nothing_off_a_terminal(url, wordy, columns):
+    """States stand in every row, names can be told apart, and no line is too wide."""
+    commands = [
+        *(["ls"], ["show", wordy], ["tree", wordy], ["tail", wordy], ["why", wordy]),
+        ["doctor", wordy],
+    ]
+    screens = shown_by(commands, environment(url), columns=columns)
+    for shown in screens:
+        assert shown.lines or shown.words[0] == "doctor"
+        assert all(cell_len(line) <= columns for line in shown.lines), shown.lines
+    ls, show, tree, tail, why, _doctor = (shown.lines for shown in screens)
+    assert all(word in ls[0] for word in ("STATE", "DONE", "CHANGED"))
+    assert "REVERTED" in ls[1]
+    head = next(place for place, line in enumerate(show) if line.startswith("ATOM"))
+    table = show[head + 1 : head + 10]
+    assert [line.count("REVERTED") for line in table] == [1] * 9
+    assert len({line.partition("REVERTED")[0] for line in table}) == 9
+    assert [line.count("REVERTED") for line in tree[-9:]] == [1] * 9
+    assert sum(" → " in line for line in tail) >= 4 * 9
+    message = " ".join(" ".join(why).split())
+    assert "no answer from the other side, no answer" in message
+    assert all(line.startswith(("- ", "  ")) for line in why[4:]), why
 
 
 @pytest.mark.slow
