@@ -37,8 +37,8 @@ def test_either_the_holder_writes_or_others_do(flow, after_ms):
     def may_write(fence):
         scripts = FlowScripts(flow.client, flow.keys)
         script = at_time(catalogue()["flow_update"], T + after_ms)
-        keys = [getattr(flow.keys, key) for key, _ in script.keys]
-        scripts._bound["flow_update"] = (script, keys)
+        bound = scripts._bind("flow_update")._replace(script=script)
+        scripts._bound["flow_update"] = bound
         try:
             return scripts.call("flow_update", rest=["x", "1"], fence=fence).status
         except (LeaseLost, Locked) as error:
