@@ -214,7 +214,7 @@ def test_only_what_comes_after_the_controller_is_counted(flow, sets):
 
 
 def test_what_no_longer_passes_holds_back_behind_gates(flow):
-    """a is undone: c, which waits for a gate behind it and for b, waits for the gate."""
+    """With a undone, c waits for the gate behind a once more, not only for b."""
     links = {"<f": ["?r"], "?r": ["a", "b"], "a": ["<g"], "<g": [">g"], ">g": ["c"]}
     flow.graph(links | {"b": ["c"], "c": [">f"], ">f": []}).start()
     flow.complete(flow.take().item)
@@ -237,7 +237,7 @@ def test_what_no_longer_passes_holds_back_behind_gates(flow):
 
 
 def test_revert_that_ends_while_it_is_counted_is_counted_once(flow):
-    """b is reverted between two steps of a plan that counts b as well."""
+    """Between two steps of a plan that counts b as well, b is reverted."""
     links = {"<f": ["?r"], "?r": ["?s"], "?s": ["a"], "a": ["b"], "b": [">f"]}
     flow.graph(links | {">f": []}).start("w1")
     flow.start("w2")
