@@ -26,7 +26,8 @@ WRITES = (
 )
 #: Commands that read keys.
 READS = (
-    *("EXISTS", "GET", "GETBIT", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HLEN"),
+    *("BITPOS", "EXISTS", "GET", "GETBIT", "HEXISTS", "HGET", "HGETALL", "HKEYS"),
+    "HLEN",
     *("HMGET", "HSCAN", "PTTL", "STRLEN", "TYPE", "XLEN", "XRANGE", "XREAD"),
     *("XREVRANGE", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE"),
     *("ZREVRANGEBYSCORE", "ZSCORE"),

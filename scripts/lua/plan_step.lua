@@ -33,7 +33,10 @@
 --- @include "check_log"
 --- @include "change_flow"
 --- @include "commit"
+--- @include "hold"
 --- @include "links"
+--- @include "place_of"
+--- @include "queue_of"
 --- @include "read_plan"
 --- @include "rebuild"
 --- @include "spread"
@@ -54,11 +57,7 @@ read('STRLEN', keys.reached)
 local idle = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, 1000)
 
 local function continue_queue(name, backward)
-  local queue = {}
-  for number, first in string.gmatch(plan[name], '(%d+)@(%d+)') do
-    queue[#queue + 1] = {tonumber(number), tonumber(first)}
-  end
-  local effect = spread(queue, backward)
+  local effect = spread(queue_of(plan[name]), backward)
   redis.call('HDEL', keys.plan, name)
   for _, entry in ipairs(effect.items) do
     redis.call('ZADD', keys.ready, entry.score, entry.item)
@@ -67,19 +66,35 @@ local function continue_queue(name, backward)
   return #effect.queue == 0
 end
 
+-- Where a pass goes on from a place; nil at its end. One that undoes visits what the walk has
+-- come to, and nothing else.
+local function next_place(place, total)
+  if plan.phase == 'undo' then
+    place = read('BITPOS', keys.reached, 1, place, -1, 'BIT')
+  end
+  if place >= 0 and place < total then return place end
+end
+
 -- The next nodes of a pass, with the links that they may raise.
 local function next_rows(total)
   local rows, budget, first = {}, LINKS, plan.offset
   local raises = RAISES[plan.phase]
-  for cursor = plan.cursor, math.min(plan.cursor + NODES, total) - 1 do
-    if budget == 0 then break end
-    local node = read_node(plan.phase == 'backward' and total - 1 - cursor or cursor)
-    local row = {node = node, atom = not node.gate and read_atom(node.uuid) or nil, links = {}}
+  local place = next_place(plan.cursor, total)
+  while place and #rows < NODES and budget > 0 do
+    local onwards = plan.phase ~= 'backward' and plan.phase ~= 'undo'
+    local node = read_node(onwards and place or total - 1 - place)
+    local row = {node = node, place = place, links = {}}
+    row.atom = not node.gate and read_atom(node.uuid) or nil
     if raises then row.links, row.rest = links(node, raises[1], first, budget) end
     rows[#rows + 1], first = row, 1
     budget = budget - #row.links
+    place = next_place(place + 1, total)
   end
   return rows, raises and raises[2]
+end
+
+local function counts(link, total)
+  return plan.phase ~= 'undo' or redis.call('GETBIT', keys.reached, place_of(link, total)) == 1
 end
 
 local function continue_pass()
@@ -93,18 +108,19 @@ local function continue_pass()
       return false
     end
     for _, link in ipairs(holds and row.links or {}) do
-      redis.call('HINCRBY', keys.missing, link .. suffix, 1)
+      if counts(link, total) then redis.call('HINCRBY', keys.missing, link .. suffix, 1) end
     end
     plan.offset = holds and row.rest or 1
-    if plan.offset == 1 then plan.cursor = plan.cursor + 1 end
+    plan.cursor = plan.offset == 1 and row.place + 1 or row.place
   end
-  if plan.cursor < total then
+  if next_place(plan.cursor, total) then
     redis.call('HSET', keys.plan, 'cursor', plan.cursor, 'offset', plan.offset)
   else
     local phases = string.match(plan.phases, ',(.*)$') or ''
     if phases == 'backward' and plan.phase == 'forward' and not plan.reverts then phases = '' end
     if phases == '' then
       redis.call('HDEL', keys.plan, 'phases', 'cursor', 'offset', 'reverts')
+      redis.call('SET', keys.reached, '')
       return true
     end
     redis.call('HSET', keys.plan, 'phases', phases, 'cursor', 0, 'offset', 1)
@@ -113,16 +129,23 @@ local function continue_pass()
   return false
 end
 
-local done
-if plan.walk then
-  done = walk(flow, plan, args.who) and plan.phases == '' and not plan.open_queue
-elseif plan.phases ~= '' then
-  done = continue_pass() and not (plan.open_queue or plan.clear_queue)
-elseif plan.open_queue then
-  done = continue_queue('open_queue', false) and not plan.clear_queue
-else
-  done = continue_queue('clear_queue', true)
+local function continue_plan()
+  if plan.walk then return walk(flow, plan, args.who) end
+  -- What passes is followed before what no longer does: some of it may be both.
+  if plan.phase == 'undo' and plan.open_queue then return continue_queue('open_queue', false) end
+  if plan.hold_queue then return hold(plan) end
+  if plan.phases ~= '' then return continue_pass() end
+  if plan.open_queue then return continue_queue('open_queue', false) end
+  return continue_queue('clear_queue', true)
 end
+
+local function is_done()
+  local left = redis.call('HMGET', keys.plan, 'walk', 'phases', 'open_queue', 'hold_queue',
+    'clear_queue')
+  return not (left[1] or left[2] or left[3] or left[4] or left[5])
+end
+
+local done = continue_plan() and is_done()
 local moves = {}
 if done and plan.launch then
   redis.call('HDEL', keys.plan, 'launch')

@@ -73,7 +73,8 @@ local after = {state = args.state, intention = atom.intention, owner = '', node 
 local opened, queue, backward, recount = {}, {}, false, false
 -- A pass over all nodes is on: what it has not reached yet it will see for itself.
 local behind = plan.phase == 'forward' and number < plan.cursor
-local reached = plan.phases == '' or (plan.phase == 'backward'
+local undoing = plan.phase == 'undo'
+local reached = plan.phases == '' or undoing or (plan.phase == 'backward'
   and tonumber(read('HGET', keys.flow, 'nodes')) - 1 - number < plan.cursor)
 if args.state == 'REVERT_FAILURE' or (args.state == 'FAILURE' and flow.never_resolve) then
   halt_flow(flow, args.payload)
@@ -81,7 +82,9 @@ elseif args.state == 'FAILURE' then
   opened[1] = {item = item_of(atom.node, 'resolve'), score = before - 9e15, atom = atom}
 elseif passes(after) then
   -- After an edit it may itself wait for something again: then it does not count as done yet.
-  if plan.phases == '' and not read('HGET', keys.missing, number) then queue = {{number, 1}} end
+  if (plan.phases == '' or undoing) and not read('HGET', keys.missing, number) then
+    queue = {{number, 1}}
+  end
   recount = behind
 elseif clears(after) then
   if reached and not read('HGET', keys.missing, number .. ':revert') then
@@ -92,7 +95,9 @@ elseif reached and waiting_for(after, true)
   local priority = read_node(number).priority
   opened[1] = {item = waiting_for(after, true), score = -priority, atom = atom}
 end
-local effect = spread(queue, backward)
+-- While reverts are counted, what has come to its end is left for later: see VISIT.undo.
+local effect = undoing and backward
+  and {missing = {}, items = {}, queue = queue, backward = true} or spread(queue, backward)
 for _, entry in ipairs(effect.items) do opened[#opened + 1] = entry end
 if effect.queue[1] or recount then
   read('HLEN', keys.plan)

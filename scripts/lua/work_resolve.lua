@@ -44,7 +44,7 @@
 --- @include "read_atom"
 --- @include "read_node"
 --- @include "rebuild"
---- @include "set_walk"
+--- @include "set_undo"
 --- @include "waiting_for"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -61,14 +61,15 @@ local atom, before = read_atom(node.uuid), flow.rev
 read('ZCARD', keys.ready)
 read('HLEN', keys.plan)
 read('STRLEN', keys.reached)
+local nodes = tonumber(read('HGET', keys.flow, 'nodes')) or 0
 local blocked = read('HGET', keys.missing, node.number .. ':revert')
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
 if not flow.reverting and controller then
   -- What is to be reverted for good is not tried again.
   local intention = controller.intention == 'REVERT' and 'REVERT' or args.strategy
+  local passed = passes(controller) and not read('HGET', keys.missing, controller.node)
   change_atom(flow, controller, {state = controller.state, intention = intention}, args.worker)
-  rebuild(flow, 'forward,backward')
-  set_walk(flow, 'revert', controller.node, 'ALL')
+  set_undo(flow, controller.node, passed and not passes(controller), nodes)
 elseif not flow.reverting then
   rebuild(flow, 'mark,backward')
   flow.fields[#flow.fields + 1] = 'reverting'

@@ -38,7 +38,6 @@
 --- @include "commit"
 --- @include "holds"
 --- @include "read_atom"
---- @include "rebuild"
 --- @include "set_walk"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -52,7 +51,6 @@ if flow.planned then return {'PLANNED', before, before} end
 if atom.state == 'RUNNING' then return {'OK', before, before, atom.round} end
 if atom.intention == 'RETRY' then
   change_atom(flow, atom, {state = atom.state, intention = 'EXECUTE'}, args.worker)
-  rebuild(flow, 'forward,backward')
   set_walk(flow, 'again', atom.node, 'ALL')
   commit(flow, now)
   return {'PLANNED', before, flow.rev}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.flow_rules import broken_rules, missing_by_states
+from tests.support.flow_view import uuid_of
 
 MANY = [f"t{number:04}" for number in range(1000)]
 
@@ -177,3 +180,90 @@ def test_node_reverted_half_way_through_its_links_holds_none_of_them_back(flow):
     assert len(flow.members("ready")) == 450
     assert flow.drive(capacity=100)[-1] == "REVERTED"
     assert broken_rules(flow) == []
+
+
+# What a controller's turn undoes
+
+
+def controlled(flow, sets):
+    """Make sets of a controller and its task, side by side, between two gates."""
+    names = [(f"?r{number}", f"t{number}") for number in range(sets)]
+    links = {"<f": [controller for controller, _ in names]}
+    for controller, task in names:
+        links |= {controller: [task], task: [">f"]}
+    return flow.graph(links | {">f": []}).start()
+
+
+@pytest.mark.parametrize("sets", [3, 150])
+def test_only_what_comes_after_the_controller_is_counted(flow, sets):
+    """As many steps in a small flow as in a large one; a wide gate takes one more."""
+    controlled(flow, sets)
+    flow.complete(flow.take().item)
+    flow.complete(flow.take().item, "FAILURE")
+    flow.resolve(flow.take().item, how="RETRY ?r0")
+
+    assert flow.step() <= 5
+
+    assert flow.members("ready")[0] == "00000002:revert"
+    assert flow.hash("missing")["1:revert"] == "1"
+    assert broken_rules(flow) == []
+    flow.complete(flow.take().item, "REVERTED")
+    flow.retry(flow.take().item)
+    assert flow.step() <= 3
+    assert broken_rules(flow) == []
+
+
+def test_what_no_longer_passes_holds_back_behind_gates(flow):
+    """With a undone, c waits for the gate behind a once more, not only for b."""
+    links = {"<f": ["?r"], "?r": ["a", "b"], "a": ["<g"], "<g": [">g"], ">g": ["c"]}
+    flow.graph(links | {"b": ["c"], "c": [">f"], ">f": []}).start()
+    flow.complete(flow.take().item)
+    first, second = flow.take(capacity=2).items
+    assert (first.name, second.name) == ("a", "b")
+    flow.complete(first)
+    assert flow.hash("missing")["6"] == "1"
+    flow.complete(second, "FAILURE")
+
+    flow.resolve(flow.take().item, how="RETRY ?r")
+    flow.step()
+
+    waits = {"2": "1", "3": "1", "4": "1", "5": "1", "6": "2", "7": "1"}
+    assert flow.hash("missing").items() >= waits.items()
+    assert broken_rules(flow) == []
+    assert flow.drive() == [
+        *("revert a", "revert b", "retry ?r"),
+        *("execute a", "execute b", "execute c", "SUCCESS"),
+    ]
+
+
+def test_revert_that_ends_while_it_is_counted_is_counted_once(flow):
+    """Between two steps of a plan that counts b as well, b is reverted."""
+    links = {"<f": ["?r"], "?r": ["?s"], "?s": ["a"], "a": ["b"], "b": [">f"]}
+    flow.graph(links | {">f": []}).start("w1")
+    flow.start("w2")
+    for _ in "rs":
+        flow.complete(flow.take().item)
+    flow.complete(flow.take().item)
+    flow.complete(flow.take().item, "FAILURE")
+    flow.resolve(flow.take().item, how="RETRY ?s")
+    flow.step()
+    reverting = flow.take().item
+    assert str(reverting) == "revert b"
+    # Another failure, as after an edit, asks for more to be undone meanwhile.
+    flow.client.execute("HSET", flow.keys.claims, "00000002:resolve", "w2 9")
+    claim = {"worker": "w2", "token": "9", "item": "00000002:resolve"}
+    reply = flow.call(
+        "work_resolve", strategy="RETRY", controller=uuid_of("?r"), **claim
+    )
+    assert reply[0] == "OK"
+    assert flow.call("plan_step", who="w2")[0] == "MORE"
+
+    flow.complete(reverting, "REVERTED", capacity=0)
+    assert flow.hash("plan")["clear_queue"] == "4@1"
+    flow.step()
+
+    assert "clear_queue" not in flow.hash("plan")
+    assert flow.hash("missing").get("3:revert") is None
+    assert flow.hash("missing")["2:revert"] == "1"
+    assert broken_rules(flow) == []
+    assert flow.drive()[:4] == ["revert a", "revert ?s", "retry ?r", "execute ?s"]

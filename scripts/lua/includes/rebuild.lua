@@ -7,7 +7,7 @@ local function rebuild(flow, phases)
   if first and not string.find(phases, first, 1, true) then phases = first .. ',' .. phases end
   redis.call('UNLINK', keys.missing)
   redis.call('HSET', keys.missing, '-', '')
-  redis.call('HDEL', keys.plan, 'open_queue', 'clear_queue')
+  redis.call('HDEL', keys.plan, 'open_queue', 'hold_queue', 'clear_queue')
   redis.call('HSET', keys.plan, 'phases', phases, 'cursor', 0, 'offset', 1)
   plan_flag(flow, true)
 end

@@ -9,7 +9,8 @@
 -- VISIT[phase](flow, plan, node, atom) -> holds: what a pass does at one node, and whether it
 -- then raises the counters of its neighbours (see RAISES) since it still holds them back
 local VISIT = {}
-local RAISES = {forward = {'after', ''}, backward = {'before', ':revert'}}
+local RAISES = {forward = {'after', ''}, backward = {'before', ':revert'},
+  undo = {'before', ':revert'}}
 
 local function offer_item(node, item)
   if item then redis.call('ZADD', keys.ready, -node.priority, item) end
@@ -50,4 +51,11 @@ function VISIT.backward(_, _, node, atom)
     offer_item(node, left_undone(atom))
   end
   return left > 0 or (atom and not clears(atom))
+end
+
+-- One that has come to its end meanwhile waits in the queue, which takes back what it raises.
+function VISIT.undo(flow, plan, node, atom)
+  local queue = ' ' .. (plan.clear_queue or '') .. ' '
+  return VISIT.backward(flow, plan, node, atom)
+    or string.find(queue, ' ' .. node.number .. '@', 1, true) ~= nil
 end
