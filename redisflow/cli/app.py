@@ -21,6 +21,7 @@ from redisflow.cli import (
     keys,
     locks,
     ls,
+    move,
     remove,
     run,
     server,
@@ -54,7 +55,7 @@ the flow or by a lock, 130 interrupted.
 """
 
 #: Commands whose names are no names in Python.
-_NAMES = {"set_result_of": "set-result"}
+_NAMES = {"set_result_of": "set-result", "import_file": "import"}
 
 app = typer.Typer(
     name="redisflow",
@@ -82,6 +83,8 @@ for command, epilog in (
     (edit.set_result_of, edit.SET_RESULT_EPILOG),
     (remove.rm, remove.RM_EPILOG),
     (remove.gc, remove.GC_EPILOG),
+    (move.export, move.EXPORT_EPILOG),
+    (move.import_file, move.IMPORT_EPILOG),
     (doctor.doctor, doctor.EPILOG),
 ):
     name = _NAMES.get(command.__name__)

@@ -26,7 +26,10 @@ _DIGITS = 17
 RECORD_KEYS = ("atom", "result")
 
 #: Scripts that look at the history themselves.
-UNDATED = ("epoch_begin", "flow_create")
+UNDATED = (
+    *("epoch_begin", "flow_create"),
+    *("import_begin", "import_finish", "import_save"),
+)
 
 
 @dataclass(frozen=True, slots=True)
