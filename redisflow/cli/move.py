@@ -78,7 +78,7 @@ def export(
     ] = None,
     url: Url = None,
 ) -> None:
-    """Write a whole run as lines of JSON: all that another place needs to go on with it.
+    """Write a whole run as lines of JSON: all that it takes to go on elsewhere.
 
     The run is written as it was at one moment. One that is at work is read again until
     it stands still for long enough; suspend it first if it never does.
@@ -230,11 +230,11 @@ def _opened(file: str) -> Iterator[BinaryIO]:
             spool.seek(0)
             yield cast(BinaryIO, spool)
         return
-    try:
-        stream = Path(file).open("rb")
-    except OSError as error:
-        raise UsageProblem(f"cannot read {file}: {error.strerror}") from error
-    with stream:
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(file).open("rb"))
+        except OSError as error:
+            raise UsageProblem(f"cannot read {file}: {error.strerror}") from error
         if not stream.seekable():
             raise UsageProblem(f"{file} can be read only once: give it as -")
         yield stream

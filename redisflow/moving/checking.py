@@ -15,7 +15,16 @@ from redisflow.persistence.names import as_uuid
 #: What one line may have: scripts take only so much at once.
 _MOST_FIELDS = 3000
 
-_NUMBERS = ("schema", "run", "rev", "ended", "epoch", "unfinished", "halt", "created_at")
+_NUMBERS = (
+    "schema",
+    "run",
+    "rev",
+    "ended",
+    "epoch",
+    "unfinished",
+    "halt",
+    "created_at",
+)
 _WORDS = ("name", "uuid", "book", "state")
 _ID = re.compile(r"(\d{1,15})-(\d{1,15})")
 

@@ -6,15 +6,15 @@
      file      takes the        records, graph,     the flow's       what was held
      alone     place            journal             own hash         is given back
 
-Until the flow's own hash is there, the flow does not exist for anybody; what an importer
-leaves that dies in between are keys of a flow that is gone. The index of flows names
-them, so that a collection of garbage takes them; the entry is kept young as long as the
-import is under way.
+Until the flow's own hash is there, the flow does not exist for anybody; what an
+importer leaves that dies in between are keys of a flow that is gone. The index of flows
+names them, so that a collection of garbage takes them; the entry is kept young as long
+as the import is under way.
 
-Workers are brought as dead ones that then leave, by the script with which workers do: so
-what they held goes back to the others as it always does. The lock comes as a free one. A
-flow that comes to another place than it had, under another uuid, gets other uuids for
-its atoms, too.
+Workers are brought as dead ones that then leave, by the script with which workers do:
+so what they held goes back to the others as it always does. The lock comes as a free
+one. A flow that comes to another place than it had, under another uuid, gets other
+uuids for its atoms, too.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ from redisflow.scripts import Argument, Reply
 #: What one call brings, at most: bytes, but for one line that is longer, and words.
 _BYTES, _WORDS = 2 * 2**20, 8000
 
-#: How often the entry of the index is made young, against the time that it may grow old.
+#: How often the entry of the index is made young: it is left alone for a minute.
 _REFRESH_S = GRACE_MS / 1000 / 6
 
 _NAMED = ("atom", "result", "event")
+_HASHES = ("atoms", "graph", "missing", "claims", "plan")
+_ZSETS = ("ready", "workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ class _Import:
 
     def bring(self, record: Mapping[str, Any]) -> None:
         """Bring a line, together with others."""
-        words = _BRINGS.get(record["kind"], _nothing)(self, record)
+        words = self._part_of(record)
         size = sum(len(word) for word in words if isinstance(word, (bytes, str)))
         if self._words and (
             self._size + size > _BYTES or len(self._words) + len(words) > _WORDS
@@ -309,7 +311,18 @@ class _Import:
         run_many(self._backend.client, commands)
         return book
 
-    # Lines, as import_save takes them.
+    def _part_of(self, record: Mapping[str, Any]) -> list[Argument]:
+        """Write a line as import_save takes it; what comes last is left out."""
+        kind = record["kind"]
+        if kind in _NAMED:
+            return self._named(record)
+        if kind in _HASHES:
+            return self._hash(record)
+        if kind in _ZSETS:
+            return self._zset(record)
+        if kind == "reached":
+            return [kind, "", 1, bytes_of(record["bytes"])]
+        return []
 
     def _named(self, record: Mapping[str, Any]) -> list[Argument]:
         kind, fields = record["kind"], fields_in(record)
@@ -351,24 +364,9 @@ class _Import:
             words += [1 if dead else repr(score), member]
         return [record["kind"], "", len(words), *words]
 
-    def _bitmap(self, record: Mapping[str, Any]) -> list[Argument]:
-        return ["reached", "", 1, bytes_of(record["bytes"])]
-
 
 class _Lost(Exception):
     """The place is another's by now: what is there is not to be removed."""
-
-
-def _nothing(_work: _Import, _record: Mapping[str, Any]) -> list[Argument]:
-    return []  # the flow and its logbook come last
-
-
-_BRINGS: Mapping[str, Callable[[_Import, Mapping[str, Any]], list[Argument]]] = {
-    **dict.fromkeys(_NAMED, _Import._named),
-    **dict.fromkeys(("atoms", "graph", "missing", "claims", "plan"), _Import._hash),
-    **dict.fromkeys(("ready", "workers"), _Import._zset),
-    "reached": _Import._bitmap,
-}
 
 
 def _flat(fields: Mapping[bytes, bytes]) -> list[Argument]:

@@ -40,11 +40,12 @@ local flow, refusal = open_flow()
 if flow then return {'EXISTS', read('HGET', keys.flow, 'name')} end
 if refusal[1] ~= 'GONE' then return refusal end
 check_acl(keys.flow)
+local mine = read('TYPE', keys.plan).ok == 'hash'
+  and read('HGET', keys.plan, 'importing') == args.id
+if mine then return {'OK'} end
+if read('EXISTS', keys.events) == 1 then return {'LEFT', keys.events} end
 for _, key in ipairs(KEYS) do
-  if read('EXISTS', key) == 1 then
-    local id = read('TYPE', keys.plan).ok == 'hash' and read('HGET', keys.plan, 'importing')
-    return id == args.id and {'OK'} or {'LEFT', key}
-  end
+  if read('EXISTS', key) == 1 then return {'LEFT', key} end
 end
 new_lock()
 mend_collections()
