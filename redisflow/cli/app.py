@@ -21,6 +21,7 @@ from redisflow.cli import (
     keys,
     locks,
     ls,
+    migrate,
     move,
     remove,
     run,
@@ -55,7 +56,11 @@ the flow or by a lock, 130 interrupted.
 """
 
 #: Commands whose names are no names in Python.
-_NAMES = {"set_result_of": "set-result", "import_file": "import"}
+_NAMES = {
+    "import_file": "import",
+    "migrate_books": "migrate",
+    "set_result_of": "set-result",
+}
 
 app = typer.Typer(
     name="redisflow",
@@ -85,6 +90,7 @@ for command, epilog in (
     (remove.gc, remove.GC_EPILOG),
     (move.export, move.EXPORT_EPILOG),
     (move.import_file, move.IMPORT_EPILOG),
+    (migrate.migrate_books, migrate.EPILOG),
     (doctor.doctor, doctor.EPILOG),
 ):
     name = _NAMES.get(command.__name__)
