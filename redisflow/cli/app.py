@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from redisflow.cli import (
+    bench,
     control,
     doctor,
     edit,
@@ -92,6 +93,7 @@ for command, epilog in (
     (move.import_file, move.IMPORT_EPILOG),
     (migrate.migrate_books, migrate.EPILOG),
     (doctor.doctor, doctor.EPILOG),
+    (bench.bench, bench.EPILOG),
 ):
     name = _NAMES.get(command.__name__)
     app.command(name, help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(

@@ -65,8 +65,8 @@ def migrate_books(
         str | None,
         typer.Option(
             "--book",
-            metavar="NAME|UUID",
-            help="Only this logbook.",
+            metavar="BOOK",
+            help="Only the logbook with this name, or uuid.",
             show_default=False,
         ),
     ] = None,
