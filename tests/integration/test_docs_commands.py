@@ -46,7 +46,7 @@ def environment(url: str, folder: Path) -> dict[str, str]:
 
 
 def typed(
-    text: str, folder: Path, environment: dict[str, str]
+    text: str, folder: Path, environment: dict[str, str], *, timeout_s: float = 100
 ) -> subprocess.CompletedProcess[str]:
     """Run commands in one shell, which ends at the first that fails."""
     script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n" + text
@@ -56,7 +56,7 @@ def typed(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=timeout_s,
         check=False,
     )
 
@@ -105,14 +105,14 @@ def test_the_tutorial_can_be_typed(folder: Path, environment: dict[str, str]) ->
     assert "tracking = 'number 1 for a parcel with the goods of lamp-9'" in done.stdout
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_moving_runs_can_be_typed(folder: Path, environment: dict[str, str]) -> None:
     """A run goes into a file and on by another name; a logbook comes from a folder."""
     modules_of(MOVING, folder)
     typing = [
         text for text in commands(MOVING) if shutil.which("jq") or text[:3] != "jq "
     ]
-    done = typed("".join(typing), folder, environment)
+    done = typed("".join(typing), folder, environment, timeout_s=200)
     assert done.returncode == 0, done.stderr
     assert "tracking = 'number 1 for a parcel of lamps'" in done.stdout
     assert '"equal": 1' in done.stdout
