@@ -7,7 +7,6 @@ import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from time import monotonic
 from typing import Annotated
 
 import typer
@@ -18,7 +17,13 @@ from redisflow.cli.options import DryRunOption, Output, OutputOption, YesOption
 from redisflow.cli.places import Place, opened, place_of
 from redisflow.cli.problems import Status, UsageProblem, printable
 from redisflow.cli.reports import json_text, table_of
-from redisflow.cli.terminal import confirm, console_on, say, whole_output
+from redisflow.cli.terminal import (
+    Progress,
+    confirm,
+    console_on,
+    say,
+    whole_output,
+)
 from redisflow.moving.migrating import BAD, Migrated, books_of, migrate
 from redisflow.persistence import RedisBackend
 
@@ -37,8 +42,6 @@ redisflow, export and import move more: the journal, the structure, the run id.
 [bold]Exit status[/bold]: 0 all is in both places, 2 usage or no such logbook, 4 a place
 was not reached, 5 something differs, or did not come back as it was.
 """
-
-_EVERY_S = 2.0
 
 From = Annotated[
     str,
@@ -123,18 +126,20 @@ def _refuse_same(
 
 def _progress(found: Iterable[Migrated], books: int) -> Iterator[Migrated]:
     """Tell now and then how far it is."""
-    told_at, counts = monotonic(), Counter[str]()
+    progress, counts = Progress(), Counter[str]()
     seen: set[str] = set()
+
+    def how_far() -> str:
+        return (
+            f"{len(seen):,} of {books:,} logbooks, {counts['flows']:,} flows,"
+            f" {counts['atoms']:,} atoms"
+        )
+
     for each in found:
         seen.add(each.book_uuid)
         counts["flows"] += bool(each.flow_uuid)
         counts["atoms"] += each.atoms
-        if monotonic() - told_at > _EVERY_S:
-            told_at = monotonic()
-            say(
-                f"{len(seen):,} of {books:,} logbooks, {counts['flows']:,} flows,"
-                f" {counts['atoms']:,} atoms"
-            )
+        progress.tell(how_far)
         yield each
 
 

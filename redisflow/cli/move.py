@@ -24,7 +24,7 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.problems import UsageProblem, printable
 from redisflow.cli.reports import json_text
-from redisflow.cli.terminal import discard_output, say, whole_output
+from redisflow.cli.terminal import Progress, discard_output, say, whole_output
 from redisflow.moving import Checked, Exported, check_export, export_run, import_run
 from redisflow.moving.importing import place_of
 from redisflow.persistence import RedisBackend
@@ -135,6 +135,11 @@ def import_file(
             document = _would(checked, place, name)
             say(f"would import {_label(document)}: {_size(checked)}")
         else:
+            progress = Progress()
+
+            def told(lines: int) -> None:
+                progress.tell(lambda: f"{lines:,} of {checked.lines:,} lines")
+
             source = "standard input" if file == _STDIN else Path(file).name
             done = import_run(
                 backend,
@@ -143,6 +148,7 @@ def import_file(
                 run_id=run_id,
                 source=f"{source}, exported from {checked.origin}"
                 f" by {checked.exported_by}",
+                told=told,
             )
             document = dataclasses.asdict(done)
             say(f"imported {_label(document)}: {_size(checked)}{_next(document)}")

@@ -20,8 +20,10 @@ from taskflow.persistence import backends, models
 from taskflow.types.failure import Failure
 
 import redisflow
+from redisflow.cli import migrate as command
 from redisflow.cli import places
 from redisflow.cli.app import invoke
+from redisflow.cli.terminal import Progress
 from redisflow.doctor import check_flow, check_namespace
 from redisflow.moving.details import same
 from redisflow.moving.migrating import books_of, migrate
@@ -236,6 +238,15 @@ def test_dry_run_makes_nothing(old, url, typed, tmp_path, dumps):
         status, out, _ = typed(old, place, "--dry-run", "-o", "json")
         assert (status, counted(out)) == (0, {"copied": 2})
     assert not list(tmp_path.glob("new*"))
+
+
+def test_a_long_migration_tells_how_far_it_is(old, url, typed, monkeypatch):
+    """Now and then, on standard error."""
+    monkeypatch.setattr(command, "Progress", lambda: Progress(every_s=0))
+    with connected(old) as connection:
+        connection.save_logbook(make_book())
+    status, _, err = typed(old, url, "--yes")
+    assert (status, "1 of 1 logbooks, 2 flows, 8 atoms" in err) == (0, True)
 
 
 def test_version_of_numbers_is_text_elsewhere(typed, tmp_path):

@@ -14,7 +14,9 @@ from taskflow import task
 from taskflow.patterns import linear_flow
 
 import redisflow
+from redisflow.cli import move
 from redisflow.cli.app import invoke
+from redisflow.cli.terminal import Progress
 
 ROOT = Path(redisflow.__file__).parents[1]
 
@@ -152,6 +154,15 @@ def test_import_of_what_is_no_export(file, typed, tmp_path, dumps):
         assert (status, out, err.count("\n"), said in err) == (2, "", 1, True), name
     assert typed("import", str(file), "--run-id", "")[0] == 2
     assert dumps() == before
+
+
+def test_a_long_import_tells_how_far_it_is(file, typed, away, monkeypatch):
+    """Now and then, on standard error."""
+    monkeypatch.setattr(move, "Progress", lambda: Progress(every_s=0))
+    status, out, err = typed("import", str(file), url=away)
+    lines = len(file.read_bytes().splitlines()) - 1
+    assert (status, out) == (0, "")
+    assert f"redisflow: 2 of {lines} lines\n" in err
 
 
 def program(*words: str) -> list[str]:

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from redisflow.codec import Codec
 from redisflow.doctor import check_flow, check_namespace
 from redisflow.errors import BadExport, CorruptKey, InvalidState, Unavailable
 from redisflow.keys import flow_uuid_of
+from redisflow.measuring import measure, measuring
 from redisflow.moving import check_export, export_run, import_run, importing
 from redisflow.operations import collect_garbage, remove_run
 from tests.support.aging import age_indexes
+from tests.support.flows import ScriptedFlow
 from tests.support.random_flows import draw_shape
 
 ROOT = Path(redisflow.__file__).parents[1]
@@ -533,3 +536,121 @@ def test_expiry_is_not_brought(url, backend, far):
     fields = far.client.execute("HMGET", keys.flow, "retention_ms", "expires_at")
     assert fields == [b"600000", None]
     assert far.client.execute("PTTL", keys.flow) == -1
+
+
+def scripted(backend: RedisBackend) -> ScriptedFlow:
+    """Name a flow that scripts drive."""
+    return ScriptedFlow(backend.client, backend.keys.of_flow("F1"))
+
+
+def test_plan_in_progress_is_carried_on(backend, far):
+    """A change of many records, half of it done, is whole when the run is there."""
+    flow = scripted(backend)
+    flow.layers(["a"], [f"t{number}" for number in range(410)], ["z"]).start()
+    flow.complete(flow.take().item)
+    flow.call("plan_step")
+    assert flow.hash("flow")["planned"] == "1"
+
+    stream = io.BytesIO()
+    export_run(backend, "F1", stream)
+    stream.seek(0)
+    done = brought(far, stream)
+
+    assert done.flow_uuid == "F1"
+    assert check_flow(far, "F1") == []
+    there = scripted(far)
+    there.nodes = flow.nodes
+    assert (there.hash("flow")["planned"], len(there.members("ready"))) == ("0", 410)
+
+
+@pytest.mark.parametrize("last", ["come", "load", "flow_launch"])
+def test_start_in_progress_is_begun_again(backend, far, last):
+    """Whoever was starting the run is not there: the next who comes starts it."""
+    flow = scripted(backend)
+    flow.line("a", "b").create()
+    flow.ensure("a", "b")
+    flow.come("w1")
+    if last != "come":
+        flow.load("w1")
+    if last == "flow_launch":
+        flow.call("flow_launch", worker="w1")
+
+    stream = io.BytesIO()
+    export_run(backend, "F1", stream)
+    stream.seek(0)
+    brought(far, stream)
+
+    assert check_flow(far, "F1") == []
+    there = scripted(far)
+    there.nodes = flow.nodes
+    there.start("w2")
+    assert there.drive("w2") == ["execute a", "execute b", "SUCCESS"]
+
+
+def test_failure_in_question_is_decided_upon_there(backend, far):
+    """A worker that was deciding is not there: the question is asked again."""
+    flow = scripted(backend)
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item)
+    flow.complete(flow.take().item, "FAILURE")
+    assert flow.take().item.kind == "resolve"
+
+    stream = io.BytesIO()
+    export_run(backend, "F1", stream)
+    stream.seek(0)
+    done = brought(far, stream)
+
+    assert done.given_back == 1
+    # The scripts' own failure is no value that the codec has written.
+    assert {found.rule for found in check_flow(far, "F1")} == {"value"}
+    there = scripted(far)
+    there.nodes = flow.nodes
+    there.start("w2")
+    assert there.take("w2").item.kind == "resolve"
+
+
+class Nap(Give):
+    """A task that takes a little time, and now and then more."""
+
+    def execute(self, x: object = None) -> list[object]:
+        """Sleep, and give."""
+        threading.Event().wait(0.2 if self.name.endswith("7") else 0.004)
+        return [self.name, x]
+
+
+def test_run_is_exported_while_it_goes_on(url, away, backend, far):
+    """Whatever is written of a run in full swing is of one moment, and can go on."""
+    names = [f"t{number:02}" for number in range(60)]
+    flow = linear_flow.Flow("f").add(*[Nap(name) for name in names])
+    engine = redisflow.load(flow, run_id="nightly", url=url)
+    engine.compile()
+    thread = threading.Thread(target=engine.run)
+    thread.start()
+    streams: list[io.BytesIO] = []
+    while thread.is_alive():
+        with contextlib.suppress(InvalidState):
+            streams.append(exported(backend, "nightly"))
+    thread.join()
+
+    assert streams
+    for number, stream in enumerate(streams[:: 1 + len(streams) // 5]):
+        done = brought(far, stream, run_id=f"copy-{number}")
+        assert check_flow(far, done.flow_uuid) == []
+        there = redisflow.load(flow, run_id=f"copy-{number}", url=away)
+        there.run()
+        assert there.storage.fetch_all() == engine.storage.fetch_all()
+
+
+def test_clusters_are_served_too(node):
+    """Where keys have many slots."""
+    url = f"redis+cluster://127.0.0.1:{node}?namespace=rf-moved"
+    redisflow.load(make_flow(), run_id="nightly", url=url, store={"x": 1}).run()
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        stream = exported(backend, "nightly")
+        done = brought(backend, stream, run_id="copy")
+        assert check_flow(backend, done.flow_uuid) == []
+        assert check_namespace(backend) == []
+        assert plain(exported(backend, "copy"))[3:] == plain(stream)[3:]
+        measure(measuring(url), seconds=0.5, told=lambda _number: None)
+        assert list(backend.client.scan("*bench*")) == []
+        backend.get_connection().clear_all()
