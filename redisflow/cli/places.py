@@ -93,9 +93,9 @@ def opened(place: Place, *, upgrade: bool) -> Iterator[base.Connection]:
             if upgrade:
                 connection.upgrade()
             connection.validate()
-        except (RedisFlowError, exceptions.TaskFlowException):
+        except RedisFlowError:
             raise
-        except Exception as error:  # whatever a database driver raises
+        except Exception as error:  # whatever a backend or its driver raises
             message = f"{place.label} cannot be used: {error}"
             raise exceptions.StorageFailure(message) from error
         with contextlib.closing(connection):

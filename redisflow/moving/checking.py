@@ -125,8 +125,8 @@ def members_in(record: Mapping[str, Any]) -> dict[bytes, float]:
 
 def _head(found: Checked, record: Mapping[str, Any]) -> None:
     found.run_id = record["run_id"]
-    if found.run_id is not None:
-        bytes_of(found.run_id)
+    if not isinstance(found.run_id, (str, type(None))):
+        raise TypeError("its run id is no text")
     found.flow_uuid = as_uuid(record["flow_uuid"])
     found.name = bytes_of(record["name"]).decode(errors="replace")
     found.state = str(record["state"])

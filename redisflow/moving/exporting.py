@@ -153,8 +153,7 @@ class _Export:
     def _head(self, flow: Mapping[bytes, bytes]) -> dict[str, Any]:
         keys = self._keys
         if not flow:
-            uuid = keys.flow_uuid
-            raise FlowLost(f"flow {uuid} is gone ({keys.flow})", key=keys.flow)
+            raise self._lost(keys.flow)
         try:
             schema, rev = int(flow[b"schema"]), int(flow[b"rev"])
             _ = int(flow[b"epoch"]), int(flow[b"unfinished"]), int(flow[b"run"])
@@ -223,8 +222,7 @@ class _Export:
             records, names = replies[: len(batch)], replies[len(batch) :]
             for uuid, record, listed in zip(batch, records, indexed, strict=True):
                 if not record:
-                    key = keys.atom(uuid)
-                    raise CorruptKey(f"key {key} is gone", key=key)
+                    raise self._lost(keys.atom(uuid))
                 pen.write(
                     "atom",
                     uuid=uuid,
@@ -233,6 +231,13 @@ class _Export:
                 )
             self._write_results(pen, dict(zip(batch, names, strict=True)))
         return len(uuids)
+
+    def _lost(self, record: str) -> FlowLost | CorruptKey:
+        """Make the error for a record that is gone: its flow may be, too."""
+        if run(self._client, "EXISTS", self._keys.flow):
+            return CorruptKey(f"key {record} is gone", key=record)
+        uuid, key = self._keys.flow_uuid, self._keys.flow
+        return FlowLost(f"flow {uuid} is gone ({key})", key=key)
 
     def _write_results(self, pen: Pen, fields: Mapping[str, Sequence[bytes]]) -> None:
         wanted = [(uuid, name) for uuid, names in fields.items() for name in names]

@@ -105,8 +105,14 @@ class Pen:
         self.size = 0
 
     def write(self, kind: str, **record: Any) -> None:
-        """Write a line."""
+        """Write a line.
+
+        Raises:
+            BadExport: it would be longer than any that is read.
+        """
         line = dumps_plain({"kind": kind, **record}) + b"\n"
+        if len(line) > MAX_LINE:
+            raise BadExport(f"a {kind} of {len(line):,} bytes is too long for a line")
         self._digest.update(line)
         self._stream.write(line)
         self.counts[kind] += 1

@@ -84,7 +84,9 @@ def place_of(
         ConfigError: the run id cannot be used.
         InvalidState: there is a flow already, or a part of one.
     """
-    name = checked.run_id if run_id is None else check_run_id(run_id)
+    name = checked.run_id if run_id is None else run_id
+    if name is not None:
+        check_run_id(name)
     namespace = backend.keys.namespace
     place = checked.flow_uuid if name is None else flow_uuid_of(name, namespace)
     keys = backend.keys.of_flow(place)

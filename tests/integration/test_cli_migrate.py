@@ -364,6 +364,16 @@ def test_mistakes(url, typed, source, target, said):
     assert (status, out, err.count("\n"), said in err) == (2, "", 1, True), err
 
 
+def test_place_that_is_not_fit_is_named(url, typed, tmp_path):
+    """Status 4, in a line; a driver that is lacking is status 2."""
+    (tmp_path / "empty").mkdir()
+    status, out, err = typed(f"dir:{tmp_path}/empty", url, "--yes")
+    assert (status, out, err.count("\n")) == (4, "", 1)
+    assert f"dir:{tmp_path}/empty cannot be used: " in err
+    status, _, err = typed("mysql+nothing://me:hush@db/x", url, "--yes")
+    assert (status, "hush" in err) == (2, False)
+
+
 def test_without_a_yes_nothing_is_written(old, url, typed, dumps):
     """Status 2 where nobody can be asked."""
     with connected(old) as connection:

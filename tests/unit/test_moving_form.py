@@ -216,9 +216,12 @@ def test_journal_out_of_order_is_refused():
 
 def test_line_without_end_is_not_read_for_ever(monkeypatch):
     """A line has a greatest length; a file of zeros is told by its first bytes."""
-    monkeypatch.setattr(form, "MAX_LINE", 1000)
     flow = ("flow", {"fields": {**FLOW, "meta:x": "y" * 1000}})
+    text = written(flow)
+    monkeypatch.setattr(form, "MAX_LINE", 1000)
     with pytest.raises(BadExport, match=r"line 2: it is longer than 1,000 bytes"):
-        list(read_lines(io.BytesIO(written(flow))))
+        list(read_lines(io.BytesIO(text)))
+    with pytest.raises(BadExport, match="too long for a line"):
+        written(flow)
     with pytest.raises(BadExport):
         list(read_lines(io.BytesIO(bytes(5000))))
