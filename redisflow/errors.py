@@ -4,6 +4,7 @@
 
     RedisFlowError
     ├─ ConfigError              a URL or an option that cannot be used
+    ├─ BadExport                a file that is no whole export of a run
     ├─ StoreError               (+ taskflow StorageFailure) the server did not do it
     │  ├─ Unavailable           not reached, or not ready, until the deadline
     │  │  └─ Locked             others held the flow's lock until then
@@ -51,6 +52,18 @@ class RedisFlowError(Exception):
 
 class ConfigError(RedisFlowError):
     """A URL, an option or a setting that cannot be used."""
+
+
+class BadExport(RedisFlowError, ValueError):
+    """A file that is no export of a run, or not a whole one; nothing was changed.
+
+    Attributes:
+        line: the number of the line that is wrong, from 1; 0 where it is the file.
+    """
+
+    def __init__(self, message: str, *, line: int = 0) -> None:
+        super().__init__(f"line {line}: {message}" if line else message)
+        self.line = line
 
 
 class StoreError(RedisFlowError, exceptions.StorageFailure):

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from redisflow.cli import (
+    bench,
     control,
     doctor,
     edit,
@@ -21,6 +22,8 @@ from redisflow.cli import (
     keys,
     locks,
     ls,
+    migrate,
+    move,
     remove,
     run,
     server,
@@ -54,7 +57,11 @@ the flow or by a lock, 130 interrupted.
 """
 
 #: Commands whose names are no names in Python.
-_NAMES = {"set_result_of": "set-result"}
+_NAMES = {
+    "import_file": "import",
+    "migrate_books": "migrate",
+    "set_result_of": "set-result",
+}
 
 app = typer.Typer(
     name="redisflow",
@@ -82,7 +89,11 @@ for command, epilog in (
     (edit.set_result_of, edit.SET_RESULT_EPILOG),
     (remove.rm, remove.RM_EPILOG),
     (remove.gc, remove.GC_EPILOG),
+    (move.export, move.EXPORT_EPILOG),
+    (move.import_file, move.IMPORT_EPILOG),
+    (migrate.migrate_books, migrate.EPILOG),
     (doctor.doctor, doctor.EPILOG),
+    (bench.bench, bench.EPILOG),
 ):
     name = _NAMES.get(command.__name__)
     app.command(name, help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(

@@ -44,6 +44,7 @@ class FactoryFailed(UsageProblem):
 _STATUSES: tuple[tuple[type[BaseException], Status], ...] = (
     (UsageProblem, Status.USAGE),
     (errors.ConfigError, Status.USAGE),
+    (errors.BadExport, Status.USAGE),
     (errors.ValueRefused, Status.USAGE),
     (exceptions.Duplicate, Status.USAGE),
     (exceptions.DependencyFailure, Status.USAGE),

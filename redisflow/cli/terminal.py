@@ -12,7 +12,8 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import TextIO
 
 import typer
@@ -111,6 +112,24 @@ def say(text: str) -> None:
     """Tell something in a line on standard error."""
     sys.stderr.write(f"redisflow: {one_line(text)}\n")
     sys.stderr.flush()
+
+
+class Progress:
+    """Tells now and then how far something is.
+
+    Args:
+        every_s: seconds between two lines.
+    """
+
+    def __init__(self, every_s: float = 2.0) -> None:
+        self._every_s = every_s
+        self._told_at = monotonic()
+
+    def tell(self, text: Callable[[], str]) -> None:
+        """Say it, if the last line was some time ago."""
+        if monotonic() - self._told_at > self._every_s:
+            self._told_at = monotonic()
+            say(text())
 
 
 def confirm(question: str, *, yes: bool) -> None:

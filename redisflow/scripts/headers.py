@@ -35,7 +35,10 @@ LASTING_KEYS = frozenset(
 )
 
 #: Scripts that look at the history themselves.
-UNDATED = ("epoch_begin", "flow_create")
+UNDATED = (
+    *("epoch_begin", "flow_create"),
+    *("import_begin", "import_finish", "import_save"),
+)
 
 
 @dataclass(frozen=True, slots=True)

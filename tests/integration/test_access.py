@@ -167,7 +167,7 @@ def cli(url, tmp_path):
 
 @pytest.mark.one_server
 @pytest.mark.slow
-def test_the_program_does_everything_as_that_user(cli, admin, tmp_path):
+def test_the_program_does_everything_as_that_user(cli, admin, url, tmp_path):
     """Runs, submissions, workers and looks; the server refuses nothing needed."""
     assert cli("run", "flows.py", "-w", 2, "--store", "x=2", "--run-id", "r1") == (
         "total = 3\n"
@@ -178,6 +178,13 @@ def test_the_program_does_everything_as_that_user(cli, admin, tmp_path):
     cli("worker", "--allow", "flows", "--once")
     for run in ("r1", "r2", "r3", "r4"):
         assert cli("show", run, "-o", "json")
+    file, folder = tmp_path / "r1.jsonl", f"dir:{tmp_path}/books"
+    cli("export", "r1", "-f", file)
+    cli("import", file, "--run-id", "r6")
+    cli("migrate", url, folder, "--book", "r1", "--yes")
+    cli("rm", "r1", "--yes")
+    cli("migrate", folder, url, "--yes")
+    cli("bench", "--seconds", 0.5)
     key = Keys("redisflow").of_flow(flow_uuid_of("r5", "redisflow")).flow
     for command, status in (("suspend", 3), ("cancel", 1)):
         gate = tmp_path / command

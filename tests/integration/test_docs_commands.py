@@ -1,9 +1,10 @@
-"""What README and tutorial tell a newcomer to type is typed here, in one shell."""
+"""What README and pages tell a newcomer to type is typed here, in one shell."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.newcomer import README, TUTORIAL, commands, modules_of
+from tests.support.newcomer import MOVING, README, TUTORIAL, commands, modules_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +46,7 @@ def environment(url: str, folder: Path) -> dict[str, str]:
 
 
 def typed(
-    text: str, folder: Path, environment: dict[str, str]
+    text: str, folder: Path, environment: dict[str, str], *, timeout_s: float = 100
 ) -> subprocess.CompletedProcess[str]:
     """Run commands in one shell, which ends at the first that fails."""
     script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || :' EXIT\n" + text
@@ -55,7 +56,7 @@ def typed(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=timeout_s,
         check=False,
     )
 
@@ -102,3 +103,19 @@ def test_the_tutorial_can_be_typed(folder: Path, environment: dict[str, str]) ->
     done = typed("".join(commands(TUTORIAL)), folder, environment)
     assert done.returncode == 0, done.stderr
     assert "tracking = 'number 1 for a parcel with the goods of lamp-9'" in done.stdout
+
+
+@pytest.mark.timeout(240)
+def test_moving_runs_can_be_typed(folder: Path, environment: dict[str, str]) -> None:
+    """A run goes into a file and on by another name; a logbook comes from a folder."""
+    modules_of(MOVING, folder)
+    typing = [
+        text for text in commands(MOVING) if shutil.which("jq") or text[:3] != "jq "
+    ]
+    done = typed("".join(typing), folder, environment, timeout_s=200)
+    assert done.returncode == 0, done.stderr
+    assert "tracking = 'number 1 for a parcel of lamps'" in done.stdout
+    assert '"equal": 1' in done.stdout
+    assert "OF BARE" in done.stdout
+    if shutil.which("jq"):
+        assert "_TaskFlow_INJECTOR" in done.stdout

@@ -35,7 +35,10 @@ WITHOUT_EFFECT = {"atom_read", "flow_check", "flow_create", "flow_sync"}
 #: Its effect is on the keys' time to live, not on what is in them.
 WITHOUT_EFFECT |= {"flow_expire"}
 WITHOUT_EFFECT |= {"lock_create", "lock_list"}
+#: Their effect is where there is no flow: their own tests have it.
+WITHOUT_EFFECT |= {"import_begin", "import_finish", "import_save"}
 WITHOUT_FLOW = {"flow_check", "flow_create", "flow_remove", "lock_create"}
+WITHOUT_FLOW |= {"import_begin", "import_finish", "import_save"}
 
 RECIPES: dict[str, Callable[[ScriptedFlow], Call]] = {}
 
@@ -732,6 +735,28 @@ def flow_keep(flow):
     started(flow).drive()
     flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR)
     return lambda: flow.call("flow_keep")
+
+
+@recipe
+def import_begin(flow):
+    """Take the place of a flow that is there."""
+    started(flow)
+    return lambda: flow.call("import_begin")
+
+
+@recipe
+def import_save(flow):
+    """Bring an atom to a flow that is there."""
+    started(flow)
+    words = ["atom", uuid_of("a"), 2, "rev", 5]
+    return lambda: flow.call("import_save", rest=words)
+
+
+@recipe
+def import_finish(flow):
+    """Bring the hash of a flow that is there."""
+    started(flow)
+    return lambda: flow.call("import_finish", rest=["rev", 5])
 
 
 @recipe

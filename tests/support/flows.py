@@ -57,6 +57,13 @@ _USUAL: Mapping[str, Argument] = {
     "reason": "because",
     "op_id": "once",
     "told": "nobody",
+    "id": "import-1",
+    "part": 1,
+    "source": "a file",
+    "names": 0,
+    "records": 0,
+    "links": 0,
+    "entries": 0,
 }
 
 
