@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from redisflow.cli.layout import print_table
 from redisflow.cli.options import Output, OutputOption, Url
-from redisflow.cli.reports import json_text, table_of
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import console_on, is_terminal, say, whole_output
 from redisflow.measuring import ROUNDS, Result, measure, measuring
 from redisflow.persistence import RedisBackend
@@ -139,4 +140,4 @@ def _print(console: Console, results: Mapping[str, Result]) -> None:
         for result, ratio in zip(*_paired(results), strict=True)
     ]
     numeric = ("PER SECOND", "LOWEST", "HIGHEST", "MS EACH", "OF BARE")
-    console.print(table_of(rows, numeric=numeric, whole=("WHAT",)))
+    print_table(console, rows, numeric=numeric, whole=("WHAT",))

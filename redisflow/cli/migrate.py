@@ -13,10 +13,11 @@ import typer
 from rich.text import Text
 from taskflow.persistence import base
 
+from redisflow.cli.layout import print_table
 from redisflow.cli.options import DryRunOption, Output, OutputOption, YesOption
 from redisflow.cli.places import Place, opened, place_of
 from redisflow.cli.problems import Status, UsageProblem, printable
-from redisflow.cli.reports import json_text, table_of
+from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import (
     Progress,
     confirm,
@@ -190,7 +191,7 @@ def _print(
                 }
                 for name, count in sorted(counts.items())
             ]
-            table = table_of(rows, numeric=("FLOWS", "ATOMS"), whole=("RESULT",))
-            console_on(sys.stdout).print(table)
+            console, numeric = console_on(sys.stdout), ("FLOWS", "ATOMS")
+            print_table(console, rows, numeric=numeric, whole=("RESULT",))
         else:
             say("there is no flow")
