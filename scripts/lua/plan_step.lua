@@ -30,6 +30,7 @@
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
+--- @include "atom_of"
 --- @include "check_log"
 --- @include "change_flow"
 --- @include "commit"
@@ -74,7 +75,7 @@ local function next_rows(total)
   for cursor = plan.cursor, math.min(plan.cursor + NODES, total) - 1 do
     if budget == 0 then break end
     local node = read_node(plan.phase == 'backward' and total - 1 - cursor or cursor)
-    local row = {node = node, atom = not node.gate and read_atom(node.uuid) or nil, links = {}}
+    local row = {node = node, atom = atom_of(node), links = {}}
     if raises then row.links, row.rest = links(node, raises[1], first, budget) end
     rows[#rows + 1], first = row, 1
     budget = budget - #row.links

@@ -1,7 +1,7 @@
+--- @include "atom_of"
 --- @include "change_atom"
 --- @include "links"
 --- @include "read"
---- @include "read_atom"
 --- @include "read_node"
 --- @include "start_anew"
 --- @include "start_over"
@@ -28,7 +28,7 @@ local function next_nodes(plan, queue)
       local node = not seen[link] and read('GETBIT', keys.reached, link) == 0 and read_node(link)
       seen[link] = true
       if node and (plan.depth ~= 'NEIGHBORS' or node.kind == 't') then
-        found[#found + 1] = {node = node, atom = not node.gate and read_atom(node.uuid) or nil}
+        found[#found + 1] = {node = node, atom = atom_of(node)}
         if string.find(FURTHER[plan.depth], node.kind) then queue[#queue + 1] = {link, 1} end
       end
     end
