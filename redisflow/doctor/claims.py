@@ -80,10 +80,17 @@ def _owners(
     for uuid, record in snapshot.records.items():
         if record.get("owner") and uuid not in owned:
             yield found(
-                "claim",
+                "unclaimed",
                 f"{snapshot.name_of(uuid)} says that {record['owner']} holds it",
                 key=snapshot.keys.atom(uuid),
             )
+    resolving = snapshot.flow["resolving"]
+    if resolving and resolving not in held:
+        yield found(
+            "unclaimed",
+            f"the flow says that {resolving} is held",
+            key=snapshot.keys.flow,
+        )
 
 
 def _left_over(
