@@ -59,6 +59,8 @@ def can_mend(finding: Finding, snapshot: Snapshot) -> bool:
         snapshot.keys.lock,
         snapshot.keys.flow if finding.rule == "lost-key" else "",
         snapshot.keys.events,
+        # What is held is named by nodes, and could not be taken back.
+        snapshot.keys.graph if snapshot.hashes["claims"] else "",
     )
 
 
