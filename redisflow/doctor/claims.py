@@ -31,6 +31,13 @@ def judge(snapshot: Snapshot, found: Callable[..., Finding]) -> Iterator[Finding
     if counted != {worker: str(count) for worker, count in holders.items()}:
         yield found("claims-count", f"{counted} are counted, held: {held}", key=key)
     yield from _owners(snapshot, held, found)
+    resolving = snapshot.flow["resolving"]
+    if resolving and resolving not in held:
+        yield found(
+            "unclaimed",
+            f"the flow says that {resolving} is held",
+            key=snapshot.keys.flow,
+        )
     for item in sorted(held.keys() & snapshot.zsets["ready"].keys()):
         yield found("held-twice", f"{item} is held, and offered", key=key)
     for worker in sorted(holders.keys() - snapshot.live):
@@ -80,7 +87,7 @@ def _owners(
     for uuid, record in snapshot.records.items():
         if record.get("owner") and uuid not in owned:
             yield found(
-                "claim",
+                "unclaimed",
                 f"{snapshot.name_of(uuid)} says that {record['owner']} holds it",
                 key=snapshot.keys.atom(uuid),
             )

@@ -69,6 +69,7 @@ RULES: Mapping[str, Rule] = {
     "expires": Rule(_ERROR, "keys of a flow that is not over do not expire"),
     "field": Rule(_ERROR, "fields are there, and of their form"),
     "names": Rule(_ERROR, "atoms, their names and uuids agree"),
+    "nameless": Rule(_ERROR, "a name leads to each atom", repairable=True),
     "graph": Rule(_ERROR, "the structure is whole, and its links go both ways"),
     # A flow: its history
     "journal-order": Rule(_ERROR, "revisions and epochs of the journal grow"),
@@ -89,6 +90,9 @@ RULES: Mapping[str, Rule] = {
         _ERROR, "workers hold as many items as is counted", repairable=True
     ),
     "claim": Rule(_ERROR, "owner, token and state of an atom fit its claim"),
+    "unclaimed": Rule(
+        _ERROR, "who holds an atom or a failure has a claim on it", repairable=True
+    ),
     "held-twice": Rule(_ERROR, "what is held is not offered to others"),
     "resolving": Rule(_ERROR, "the failure in question is the one that is held"),
     "left-over": Rule(_ERROR, "an ended run leaves no workers and no work"),

@@ -149,7 +149,7 @@ def _names(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
     for uuid, record in snapshot.records.items():
         if uuid not in first and record.get("name") not in snapshot.atoms:
             yield found(
-                "names",
+                "nameless",
                 f"no name leads to atom {record.get('name')!r}",
                 key=snapshot.keys.atom(uuid),
             )

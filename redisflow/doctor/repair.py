@@ -8,7 +8,7 @@ go on with it, and are handed out nothing until it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from taskflow import states
 
@@ -26,7 +26,7 @@ _TRIES = 5
 _PASSING = (states.SUCCESS, states.IGNORE)
 
 #: What a plan counts anew.
-_COUNTED = ("missing", "stuck")
+_COUNTED = ("missing", "stuck", "unclaimed", "lost-key")
 
 
 def repair_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
@@ -53,10 +53,14 @@ def repair_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
 
 def can_mend(finding: Finding, snapshot: Snapshot) -> bool:
     """Tell whether a finding is one that `repair_flow` mends: not a lost lock."""
+    if snapshot.types["plan"] == "none" and snapshot.flow.get("planned") == "1":
+        return False  # nobody knows how far that change of many records had come
     return finding.repairable and finding.key not in (
         snapshot.keys.lock,
         snapshot.keys.flow if finding.rule == "lost-key" else "",
         snapshot.keys.events,
+        # What is held is named by nodes, and could not be taken back.
+        snapshot.keys.graph if snapshot.hashes["claims"] else "",
     )
 
 
@@ -68,10 +72,13 @@ def _mend(backend: RedisBackend, snapshot: Snapshot, wrong: Sequence[Finding]) -
     scripts = backend.scripts_of(uuid)
     rules = {finding.rule for finding in wrong}
     rev = int(snapshot.flow["rev"])
-    recount = snapshot.state == states.RUNNING and any(
-        rule in rules for rule in (*_COUNTED, "lost-key")
+    # Without the structure there is nothing to count.
+    recount = (
+        snapshot.state == states.RUNNING
+        and bool(snapshot.hashes["graph"])
+        and any(rule in rules for rule in _COUNTED)
     )
-    uuids = list(_misplaced(snapshot)) if "changes" in rules else []
+    uuids = _misplaced(snapshot, rules)
     batches = [uuids[n : n + _BATCH] for n in range(0, len(uuids), _BATCH)] or [[]]
     for number, batch in enumerate(batches, 1):
         reply = scripts.call(
@@ -91,13 +98,20 @@ def _mend(backend: RedisBackend, snapshot: Snapshot, wrong: Sequence[Finding]) -
     return True
 
 
-def _misplaced(snapshot: Snapshot) -> Iterator[str]:
-    """Give the atoms whose place in the order of changes is wrong."""
-    scores = snapshot.zsets["changes"]
-    for uuid in scores.keys() | snapshot.records.keys():
-        record = snapshot.records.get(uuid)
-        if record is None or scores.get(uuid) != float(record["rev"]):
-            yield uuid
+def _misplaced(snapshot: Snapshot, rules: set[str]) -> list[str]:
+    """Name the atoms whose records are not what other keys are made from, in order."""
+    scores, records = snapshot.zsets["changes"], snapshot.records
+    found: set[str] = set()
+    if "changes" in rules:
+        for uuid in scores.keys() | records.keys():
+            record = records.get(uuid)
+            if record is None or scores.get(uuid) != float(record["rev"]):
+                found.add(uuid)
+    if "nameless" in rules:
+        found |= records.keys() - set(snapshot.atoms.values())
+    if "unclaimed" in rules:
+        found |= {uuid for uuid, record in records.items() if record.get("owner")}
+    return sorted(found, key=lambda uuid: int(records.get(uuid, {}).get("place") or 0))
 
 
 def _unfinished(snapshot: Snapshot) -> int:

@@ -27,7 +27,11 @@ def judge(snapshot: Snapshot, found: Callable[..., Finding]) -> Iterator[Finding
         yield found("graph", f"node {name} is not understood", key=key)
     # While a run is started, and until then, the structure is not all there.
     loading = bool(snapshot.flow.get("starter"))
-    if strange or loading or not nodes:
+    if strange or loading:
+        return
+    if not nodes:
+        if (count := snapshot.flow.get("nodes", "0")) != "0":
+            yield found("graph", f"it has no nodes, of {count}", key=key)
         return
     broken = list(_links(snapshot, nodes, found))
     yield from broken

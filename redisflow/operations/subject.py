@@ -64,5 +64,6 @@ class Subject:
             act=act,
             reason=reason,
             op_id=secrets.token_hex(8),
+            keep_ms=int(2000 * self.storage.backend.config.deadline_s),
         )
         self.storage.mirror.suspect()

@@ -19,6 +19,7 @@ from redisflow.errors import (
     InvalidState,
     Locked,
     NotFound,
+    RedisFlowError,
     Refused,
     Unavailable,
 )
@@ -155,15 +156,28 @@ class StorageCore:
             args: of the script, without ``who`` and ``again``.
         """
         self._store_flow()
-        # A thread asks for one thing at a time, so that this names the request.
-        who = f"{self.writer}/{os.getpid()}.{threading.get_ident()}"
+        # A thread asks for one thing at a time, so that this names the request; after
+        # one that may still be carried out, the thread goes by another name.
+        doubts: int = getattr(self._local, "doubts", 0)
+        thread = f"{os.getpid()}.{threading.get_ident()}"
+        who = f"{self.writer}/{thread}{f'.{doubts}' if doubts else ''}"
         known = max(self.mirror.rev, self.mirror.heard)
         try:
             return self._call(name, of=of, deadline_s=0.0, who=who, again="", **args)
         except Locked:
             raise  # it is known to have moved nothing
-        except (Unavailable, Refused):
+        except (Unavailable, Refused) as error:
+            doubtful = error.outcome == "unknown"
+        try:
             return self._call(name, of=of, who=who, again=known, **args)
+        except RedisFlowError as error:
+            if doubtful and error.outcome == "not applied":
+                # That is about the last sending alone.
+                error.outcome = "unknown"
+                error.add_note("it was sent before; what was sent may have been done")
+            if error.outcome == "unknown":
+                self._local.doubts = doubts + 1
+            raise
 
     def _store_flow(self) -> None:
         """Store a flow that was never stored, and atoms that it was given by hand."""

@@ -8,11 +8,12 @@
     lock_readers  zset    who reads in a section
     events        stream  the journal
   ARGV
-    who     str  who does it
-    act     str  what, such as suspend or "reset fetch"
-    reason  str  why, or empty
-    op_id   str  names this request: sent again, it notes nothing more
-    fence   str  the caller's fence, or empty outside any section
+    who      str  who does it
+    act      str  what, such as suspend or "reset fetch"
+    reason   str  why, or empty
+    op_id    str  names this request: sent again, it notes nothing more
+    keep_ms  int  for how long it may be sent again
+    fence    str  the caller's fence, or empty outside any section
 
   RETURNS
     {'OK', rev}    it is there; the flow's revision with it
@@ -25,14 +26,17 @@
 --- @include "now_ms"
 --- @include "enter_flow"
 --- @include "commit_flow"
+--- @include "int"
 --- @include "note_flow"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
-for _, entry in ipairs(read('XREVRANGE', keys.events, '+', '-', 'COUNT', 100)) do
-  for i = 1, #entry[2], 2 do
-    if entry[2][i] == 'op_id' and entry[2][i + 1] == args.op_id then return {'SAME'} end
-  end
+local now = now_ms()
+local kept = {args.op_id, int(now + args.keep_ms)}
+for op_id, until_ms in string.gmatch(read('HGET', keys.flow, 'noted') or '', '(%S+) (%d+)') do
+  if op_id == args.op_id then return {'SAME'} end
+  if tonumber(until_ms) >= now then table.insert(kept, op_id .. ' ' .. until_ms) end
 end
 note_flow(flow, args.who, {'act', args.act, 'reason', args.reason, 'op_id', args.op_id})
-commit_flow(flow, now_ms())
+flow.fields = {'noted', table.concat(kept, ' ')}
+commit_flow(flow, now)
 return {'OK', flow.rev}

@@ -27,7 +27,8 @@
     unfinished  int  how many atoms of the structure are neither done nor undone
     recount     int  1: count anew what nodes wait for, in a plan
     fence       str  the caller's fence, or empty outside any section
-    uuids...    str  at most 1000 atoms whose place in changes is wrong
+    uuids...    str  at most 1000 atoms, in their order: whose place in changes is wrong, that
+                     no name leads to, or that somebody holds without a claim
 
   RETURNS
     {'OK', rev}    it is done; the flow's revision now
@@ -44,10 +45,10 @@
 --- @include "commit"
 --- @include "heed_lock"
 --- @include "mend_collections"
+--- @include "mend_records"
 --- @include "note_flow"
 --- @include "rebuild"
 --- @include "recount_claims"
---- @include "record_key"
 local flow, refusal = open_flow()
 if not flow then return refusal end
 check_acl(keys.flow)
@@ -55,11 +56,15 @@ flow, refusal = heed_lock(flow)
 if not flow then return refusal end
 check_collections()
 if flow.rev ~= args.rev then return {'MOVED'} end
-local lost, rows = {}, flow.changes
+local lost, atoms, rows = {}, {}, flow.changes
 for _, uuid in ipairs(args.uuids) do
-  local rev = read('HGET', record_key('atom', uuid), 'rev')
-  if rev then
-    rows[#rows + 1], rows[#rows + 2] = rev, uuid
+  local atom = read_atom(uuid)
+  if atom then
+    local more = read('HMGET', atom.key, 'rev', 'name')
+    rows[#rows + 1] = more[1]
+    rows[#rows + 1] = uuid
+    atom.name = more[2]
+    atoms[#atoms + 1] = atom
   else
     lost[#lost + 1] = uuid
   end
@@ -67,6 +72,7 @@ end
 mend_collections()
 for _, uuid in ipairs(lost) do redis.call('ZREM', keys.changes, uuid) end
 recount_claims()
+mend_records(flow, atoms)
 flow.unfinished = args.unfinished
 if args.recount == 1 then
   rebuild(flow, 'forward,backward')

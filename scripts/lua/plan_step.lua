@@ -30,6 +30,7 @@
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
+--- @include "atom_of"
 --- @include "check_log"
 --- @include "change_flow"
 --- @include "commit"
@@ -83,8 +84,7 @@ local function next_rows(total)
   while place and #rows < NODES and budget > 0 do
     local onwards = plan.phase ~= 'backward' and plan.phase ~= 'undo'
     local node = read_node(onwards and place or total - 1 - place)
-    local row = {node = node, place = place, links = {}}
-    row.atom = not node.gate and read_atom(node.uuid) or nil
+    local row = {node = node, atom = atom_of(node), place = place, links = {}}
     if raises then row.links, row.rest = links(node, raises[1], first, budget) end
     rows[#rows + 1], first = row, 1
     budget = budget - #row.links

@@ -37,6 +37,7 @@
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
+--- @include "atom_of"
 --- @include "check_log"
 --- @include "commit"
 --- @include "read_plan"
@@ -58,7 +59,7 @@ local function owned_but_not_held()
     local worker, token = string.match(rows[i + 1], '^(%S+) (%d+)$')
     if worker == args.worker and not held[rows[i]] then
       local number = string.match(rows[i], '^0*(%d+):')
-      local atom = number and read_atom(read_node(number).uuid)
+      local atom = number and atom_of(read_node(number))
         or {uuid = '', round = 0, attempt = 0, state = flow.state}
       lost[#lost + 1] = {rows[i], token, atom.uuid, atom.round, atom.attempt, atom.state}
     end

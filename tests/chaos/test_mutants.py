@@ -39,8 +39,8 @@ class Mutant:
 MUTANTS = {
     "token check removed": Mutant(
         "scripts/lua/work_complete.lua",
-        "if not holds(args.worker, args.token, args.item) then",
-        "if false then",
+        "local held = holds(args.worker, args.token, args.item)",
+        "local held = true",
         "tests/concurrency/test_faults.py::test_paused_worker",
     ),
     "redis-py sends again by itself": Mutant(

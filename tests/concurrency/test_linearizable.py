@@ -162,7 +162,7 @@ def enter_at_random(turn, url, seconds):
 
 
 @pytest.mark.parametrize(
-    ("size", "seconds"), [(3, 0.5), pytest.param(8, 4.0, marks=pytest.mark.slow)]
+    ("size", "seconds"), [(3, 0.5), pytest.param(8, 0.6, marks=pytest.mark.slow)]
 )
 def test_sections_of_a_lock(url, size, seconds):
     """One writer or many readers at each moment, fences in the order of the writers."""

@@ -9,7 +9,7 @@ from taskflow import states
 from taskflow.persistence import models
 
 from redisflow import RedisBackend, Storage
-from redisflow.errors import InvalidState
+from redisflow.errors import InvalidState, Refused
 from redisflow.scripts import catalogue
 from tests.support.proxy import Proxy
 
@@ -131,6 +131,41 @@ def test_what_others_have_moved_back_is_not_moved_again(one, storage, moves, pro
     assert (proxy.hits, proxy.meddle) == (1, None)
     assert one.get_atom_state("a") == states.PENDING
     assert moves(states.IGNORE) == 1
+
+
+@pytest.fixture
+def fill(admin):
+    """Take the server's memory away; given back in the end."""
+    yield lambda: admin.config_set("maxmemory", 1)
+    admin.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_refused_after_a_lost_reply_is_unknown(one, moves, proxy, fill, mode):
+    """It cannot be sent again, so nobody knows whether the first sending was done."""
+    proxy.meddle = fill
+    lose(proxy, mode, ATOM)
+    with pytest.raises(Refused, match="OOM") as caught:
+        one.transition_atom_state("a", states.RUNNING)
+    assert (proxy.hits, proxy.meddle, caught.value.outcome) == (1, None, "unknown")
+    assert moves(states.RUNNING) == (0 if mode == "drop_request" else 1)
+    with pytest.raises(Refused, match="OOM") as caught:
+        one.transition_atom_state("a", states.RUNNING)
+    assert caught.value.outcome == "not applied"
+
+
+def test_one_in_doubt_is_not_taken_for_the_next(one, storage, proxy, fill, admin):
+    """False: that it was moved before others moved it was an earlier call's doing."""
+    proxy.meddle = fill
+    lose(proxy, "drop_reply", ATOM)
+    with pytest.raises(Refused):
+        one.transition_atom_state("a", states.RUNNING)
+    admin.config_set("maxmemory", 0)
+    storage.transition_atom_state("a", states.SUCCESS)
+    lose(proxy, "drop_request", ATOM)
+    answer = one.transition_atom_state("a", states.RUNNING, expected=states.PENDING)
+    assert answer == (False, states.SUCCESS)
+    assert proxy.hits == 2
 
 
 def test_a_refusal_in_doubt_stays_a_refusal(one, storage, proxy):

@@ -54,6 +54,16 @@ def test_two_callers_that_take_turns_are_told_apart(retries):
     assert list(retries.result("?r")) == ["entry:1", "entry:2", "entry:3"]
 
 
+def test_request_that_comes_after_the_next_one_is_not_carried_out(retries):
+    """REPEATED: its caller has long gone on; nobody waits for it any more."""
+    save(retries, 1, '"first"')
+    save(retries, 2, '"second"')
+    before = retries.contents()
+
+    assert save(retries, 1, '"first"')[0] == "REPEATED"
+    assert retries.contents() == before
+
+
 def test_requests_are_remembered_as_long_as_they_can_be_sent_again(retries):
     """Of each caller the last request is kept, until it cannot be sent again."""
     save(retries, 1, owner="gone", keep_ms=-1)

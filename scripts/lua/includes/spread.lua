@@ -1,8 +1,8 @@
+--- @include "atom_of"
 --- @include "clears"
 --- @include "links"
 --- @include "passes"
 --- @include "read"
---- @include "read_atom"
 --- @include "read_node"
 --- @include "waiting_for"
 -- spread(queue, backward) -> effect: what it opens that the queued nodes hold nothing back
@@ -25,7 +25,7 @@ local function spread(queue, backward)
       left = (left or tonumber(read('HGET', keys.missing, field)) or 0) - 1
       effect.missing[field] = left
       if left == 0 then
-        local atom = not neighbour.gate and read_atom(neighbour.uuid)
+        local atom = atom_of(neighbour)
         if not atom or (backward and clears(atom)) or (not backward and passes(atom)) then
           queue[#queue + 1] = {link, 1}
         else

@@ -1,7 +1,7 @@
+--- @include "atom_of"
 --- @include "item_of"
 --- @include "left_undone"
 --- @include "read"
---- @include "read_atom"
 --- @include "read_node"
 --- @include "waiting_for"
 -- survey(flow, plan, worker, capacity, opened, released) -> offer: what this worker may
@@ -68,7 +68,7 @@ local function survey(flow, plan, worker, capacity, opened, released)
       else
         local number, what = string.match(rows[i], '^0*(%d+):(%a+)$')
         local node = read_node(number)
-        local atom = read_atom(node.uuid)
+        local atom = atom_of(node)
         if not still_wanted(rows[i], node, what, atom) then
           offer.drops[#offer.drops + 1] = rows[i]
         elseif flow.declined and has_declined(worker, rows[i]) then

@@ -1,10 +1,10 @@
+--- @include "atom_of"
 --- @include "change_atom"
 --- @include "drop_claim"
 --- @include "halt_flow"
 --- @include "left_undone"
 --- @include "mark_result"
 --- @include "put_back"
---- @include "read_atom"
 --- @include "read_node"
 --- @include "want_resolve"
 -- claimed_by(worker) -> entries: what a worker holds, read before anything is written
@@ -15,7 +15,7 @@ local function claimed_by(worker)
     if string.match(rows[i + 1], '^(%S+) ') == worker and #entries < TAKE_BACK_LIMIT then
       local number, what = string.match(rows[i], '^0*(%d+):(%a+)$')
       local node = number and read_node(number)
-      local atom = node and read_atom(node.uuid)
+      local atom = node and atom_of(node)
       if atom then read('HLEN', record_key('result', atom.uuid)) end
       local score = what == 'resolve' and read('HGET', keys.flow, 'resolve_score')
       entries[#entries + 1] = {item = rows[i], what = what, node = node, atom = atom,

@@ -1,10 +1,10 @@
+--- @include "atom_of"
 --- @include "change_atom"
 --- @include "links"
 --- @include "passes"
 --- @include "place_of"
 --- @include "queue_of"
 --- @include "read"
---- @include "read_atom"
 --- @include "read_node"
 --- @include "start_anew"
 --- @include "start_over"
@@ -33,7 +33,7 @@ local function next_nodes(plan, queue, total)
         and read('GETBIT', keys.reached, place_of(link, total)) == 0 and read_node(link)
       seen[link] = true
       if node and (plan.depth ~= 'NEIGHBORS' or node.kind == 't') then
-        found[#found + 1] = {node = node, atom = not node.gate and read_atom(node.uuid) or nil}
+        found[#found + 1] = {node = node, atom = atom_of(node)}
         if string.find(FURTHER[plan.depth], node.kind) then queue[#queue + 1] = {link, 1} end
       end
     end
