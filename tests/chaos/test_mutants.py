@@ -47,7 +47,7 @@ MUTANTS = {
         "redisflow/client/connect.py",
         '"retry": Retry(NoBackoff(), 0)}',
         '"retry": Retry(NoBackoff(), 3)}',
-        "tests/chaos/test_networks.py::test_redis_py_sends_nothing_again",
+        "tests/integration/test_client_cluster.py::test_redis_py_sends_nothing_again",
     ),
     "lease ignored": Mutant(
         "scripts/lua/worker_sweep.lua",

@@ -70,6 +70,20 @@ def test_a_slot_without_a_server_is_waited_for(client, node):
     assert client.run_script(SHA, COUNT, ["rf:{m}"], []) == [b"COUNT", 1]
 
 
+def test_redis_py_sends_nothing_again(node):
+    """One attempt of ours is one request: that it was not answered is ours to judge."""
+    url = f"redis+cluster://127.0.0.1:{node}?socket_timeout=0.2"
+    with (
+        Client(parse_url(url)) as client,
+        contextlib.closing(redis.Redis(port=node)) as admin,
+    ):
+        client.execute("SET", "rf:count", 0)
+        admin.client_pause(500, all=False)  # what is sent again later comes through
+        with pytest.raises(Unavailable) as caught:
+            client.execute("INCR", "rf:count", deadline_s=0)
+    assert caught.value.outcome == "unknown"
+
+
 def test_a_single_server_is_no_cluster(server):
     """A cluster URL for a single server is refused at once, with a hint."""
     url = f"redis+cluster://127.0.0.1:{server.port}"
