@@ -243,7 +243,12 @@ class Client:
         for node in self._run(_primaries, None):
             cursor = 0
             while True:
-                cursor, found = self._run(_scan_step(node, cursor, match), None)
+                command = ("SCAN", cursor, "MATCH", match, "COUNT", 1000)
+                cursor, found = (
+                    self.execute(*command)
+                    if node is None
+                    else self._run(_scan_of(node, command), None)
+                )
                 yield from found
                 if not cursor:
                     break
@@ -402,17 +407,11 @@ def _primaries(handle: Handle) -> list[ClusterNode | None]:
     return list(handle.get_primaries()) if isinstance(handle, RedisCluster) else [None]
 
 
-def _scan_step(
-    node: ClusterNode | None, cursor: int, match: str
+def _scan_of(
+    node: ClusterNode, command: tuple[Argument, ...]
 ) -> Callable[[Handle], tuple[int, list[bytes]]]:
-    command = ("SCAN", cursor, "MATCH", match, "COUNT", 1000)
+    def scan(handle: Handle) -> tuple[int, list[bytes]]:
+        cursors, found = handle.execute_command(*command, target_nodes=node)
+        return int(next(iter(cursors.values()))), found
 
-    def step(handle: Handle) -> tuple[int, list[bytes]]:
-        if node is None:
-            after, found = handle.execute_command(*command)
-        else:
-            cursors, found = handle.execute_command(*command, target_nodes=node)
-            after = next(iter(cursors.values()))
-        return int(after), found
-
-    return step
+    return scan

@@ -361,6 +361,7 @@ def test_release_tells_of_a_lost_lease(lock, keys, side):
     assert not lock.is_reader()
     assert not lock.is_writer()
     assert lock.acquire_write_lock(blocking=False)
+    lock.release_write_lock()
 
 
 def test_downgrade_of_a_lost_lease_is_no_read_section(lock, keys):
