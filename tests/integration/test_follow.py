@@ -74,10 +74,15 @@ class Wait(task.Task):
 
 
 class Break(task.Task):
-    """Fails."""
+    """Fails, at once or when it may."""
+
+    def __init__(self, name, go_on=None):
+        super().__init__(name)
+        self.go_on = go_on
 
     def execute(self):
         """Fail."""
+        assert self.go_on is None or self.go_on.wait(30)
         raise OSError("the disk is full")
 
 
@@ -143,14 +148,20 @@ def kept(tmp_path):
 @pytest.mark.slow
 def test_listeners_of_taskflow_in_another_process(url, running, go_on, reader):
     """They log, print and time what a run does elsewhere, live, and its failure."""
-    flow = linear_flow.Flow("f").add(Wait("a", go_on), Break("b"))
+    fails = threading.Event()
+    flow = linear_flow.Flow("f").add(Wait("a", go_on), Break("b", fails))
     engine = running(flow)
     process = reader(LISTENING)
     begun = process.stdout.readline()  # the journal's first entries, while a waits
     go_on.set()
+    live = [begun]
+    while "'done a'" not in live[-1]:  # once a is reverted, its result is not told
+        live.append(process.stdout.readline())
+        assert live[-1], "it has ended"
+    fails.set()
     stdout, stderr = process.communicate(timeout=SOON_S)
     assert process.returncode == 0, stderr
-    printed = (begun + stdout).splitlines()
+    printed = ("".join(live) + stdout).splitlines()
     assert "has moved flow 'f'" in begun
     assert "into state 'RUNNING' from state 'PENDING'" in begun
     assert any("task 'a'" in line and "'done a'" in line for line in printed)
