@@ -152,7 +152,8 @@ def test_zombie_primary(watched, tmp_path):
 
     assert watched.failed_over
     assert int(flow.fields["epoch"]) >= 2
-    assert len(forgotten(flow, stage.notes)) >= 20
+    # What each had claimed in time, and began only when the server woke, is known.
+    assert len(forgotten(flow, stage.notes)) >= 20 - WORKERS
 
 
 @pytest.fixture(params=KINDS)
