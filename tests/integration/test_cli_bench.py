@@ -19,7 +19,7 @@ from tests.support.eventually import eventually
 ROOT = Path(redisflow.__file__).parents[1]
 NAMES = [each.name for each in measuring.MEASURES]
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.slow, pytest.mark.one_server]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from redisflow.moving.migrating import books_of, migrate
 
 ROOT = Path(redisflow.__file__).parents[1]
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.slow, pytest.mark.one_server]
 
 
 class Give(task.Task):

@@ -20,7 +20,7 @@ from redisflow.cli.terminal import Progress
 
 ROOT = Path(redisflow.__file__).parents[1]
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.slow, pytest.mark.one_server]
 
 
 class Give(task.Task):

@@ -27,7 +27,7 @@ from tests.support.eventually import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.slow, pytest.mark.one_server]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from tests.support.random_flows import draw_shape
 
 ROOT = Path(redisflow.__file__).parents[1]
 
-pytestmark = pytest.mark.one_server
+pytestmark = [pytest.mark.slow, pytest.mark.one_server]
 
 
 class Give(task.Task):

@@ -24,7 +24,7 @@ PROGRAM = (sys.executable, "-m", "redisflow.cli")
 ROOT = Path(redisflow.__file__).parents[1]
 SOON_S = 30.0
 
-pytestmark = [pytest.mark.timeout(100), pytest.mark.one_server]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(100), pytest.mark.one_server]
 
 
 @pytest.fixture
