@@ -30,6 +30,7 @@
     {'SCHEMA', n}     a newer version wrote it
     {'GONE'}          cannot happen here; open_flow answers it
 ]]
+--- @include "check_acl"
 --- @include "counted"
 --- @include "open_flow"
 --- @include "record_key"
@@ -37,6 +38,7 @@
 local flow, refusal = open_flow()
 if flow then return {'EXISTS', read('HGET', keys.flow, 'name')} end
 if refusal[1] ~= 'GONE' then return refusal end
+check_acl(keys.flow)
 local HASHES = {atoms = keys.atoms, graph = keys.graph, missing = keys.missing,
   claims = keys.claims, plan = keys.plan}
 local ZSETS = {ready = keys.ready, workers = keys.workers}
@@ -48,6 +50,17 @@ local known = read('HMGET', keys.plan, 'importing', 'imported')
 local done = tonumber(known[2] or 0)
 if known[1] ~= args.id or done < args.part - 1 then return {'STALE'} end
 if done >= args.part then return {'OK'} end
+-- Refused here, before the first write: what a command would refuse in the middle.
+local function is_sound(part)
+  local words, kind = part.words, part.kind
+  if kind == 'reached' then return words[1] end
+  if #words % 2 ~= 0 or (part.rev and not tonumber(part.rev)) then return false end
+  if part.key or HASHES[kind] then return true end
+  for i = 1, ZSETS[kind] and #words or 0, 2 do
+    if not tonumber(words[i]) then return false end
+  end
+  return words[1] and (ZSETS[kind] or string.match(part.subject, '^%d+%-%d+$') and kind == 'event')
+end
 local parts, at = {}, 1
 while at <= #args.parts do
   local part = {kind = args.parts[at], subject = args.parts[at + 1]}
@@ -59,6 +72,7 @@ while at <= #args.parts do
   for i = 1, part.kind == 'atom' and #part.words or 0, 2 do
     if part.words[i] == 'rev' then part.rev = part.words[i + 1] end
   end
+  if not is_sound(part) then error({err = 'ERR a part of the import is not understood'}) end
   parts[#parts + 1] = part
 end
 for _, part in ipairs(parts) do

@@ -86,3 +86,25 @@ def test_list_that_is_cut_short_is_refused(taken):
     with pytest.raises(ScriptFailed, match="cut short"):
         taken.call("import_save", rest=["graph", "", 4, "0", "t|0|u1||"])
     assert taken.contents() == before
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ("songs", "", 2, "a", "b"),
+        ("ready", "", 2, "soon", "00000000:execute"),
+        ("ready", "", 0),
+        ("event", "today", 2, "rev", "7"),
+        ("event", "5-0", 0),
+        ("atom", "u1", 2, "rev", "new"),
+        ("graph", "", 1, "0"),
+        ("reached", "", 0),
+    ],
+    ids=lambda part: " ".join(map(str, part)),
+)
+def test_part_that_is_not_understood_is_refused(taken, part):
+    """An error before the first write: what comes before it is not brought either."""
+    before = taken.contents()
+    with pytest.raises(ScriptFailed, match="not understood"):
+        taken.call("import_save", rest=["graph", "", 2, "0", "t|0|u1||", *part])
+    assert taken.contents() == before
