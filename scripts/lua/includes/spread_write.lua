@@ -1,5 +1,6 @@
 --- @include "int"
 --- @include "plan_flag"
+--- @include "queue_of"
 -- spread_write(flow, effect): write the counters, and keep what is left of the queue as a plan
 local function spread_write(flow, effect)
   for field, left in pairs(effect.missing) do
@@ -10,12 +11,10 @@ local function spread_write(flow, effect)
     end
   end
   if effect.queue[1] then
-    local entries = {}
-    for i, entry in ipairs(effect.queue) do entries[i] = entry[1] .. '@' .. entry[2] end
     local name = effect.backward and 'clear_queue' or 'open_queue'
-    local before = redis.call('HGET', keys.plan, name)
-    if before then table.insert(entries, 1, before) end
-    redis.call('HSET', keys.plan, name, table.concat(entries, ' '))
+    local queue = queue_of(redis.call('HGET', keys.plan, name))
+    for _, entry in ipairs(effect.queue) do queue[#queue + 1] = entry end
+    keep_queue(name, queue)
     plan_flag(flow, true)
   end
 end
