@@ -1,10 +1,10 @@
 """Connections that commands take by turns, beside redis-py's own pool.
 
 A pool asks a connection before each use whether somebody has closed it, and counts and
-reports each use, which shows in what a script costs its caller. Here a connection that
-was used a moment ago is used again as it is. One that has rested goes back to the pool,
-for its question; so does one whose server may have stepped down, see `Lines.give`. Waits,
-and scripts that replicas confirm, take theirs from the pool.
+reports each use, which shows in what a script costs. Here a connection that was used a
+moment ago is used again as it is. One that has rested goes back to the pool, for its
+question; so does one whose server may have stepped down, see `Lines.give`. Waits, and
+scripts that replicas confirm, take theirs from the pool.
 """
 
 from __future__ import annotations

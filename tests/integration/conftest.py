@@ -10,6 +10,7 @@ import redis
 from taskflow.persistence import models
 
 from redisflow import RedisBackend, Storage
+from redisflow.cli.app import invoke
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
 from tests.support.servers import KINDS
@@ -98,3 +99,15 @@ def node(request, tmp_path_factory):
         server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         eventually(lambda: is_up(server))
         yield server.port
+
+
+@pytest.fixture
+def typed(url, capfd):
+    """Type a command; gives its status, and what it printed."""
+
+    def run(*words, url=url):
+        capfd.readouterr()
+        status = invoke([*words, "--url", url])
+        return status, *capfd.readouterr()
+
+    return run

@@ -10,7 +10,6 @@ from taskflow import retry, task
 from taskflow.patterns import linear_flow
 
 import redisflow
-from redisflow.cli.app import invoke
 from redisflow.doctor import check_flow, check_namespace
 from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.aging import age_indexes
@@ -60,18 +59,6 @@ def load(url):
 def keys(namespace) -> FlowKeys:
     """Name the keys of the flow."""
     return FlowKeys(namespace, flow_uuid_of("nightly", namespace))
-
-
-@pytest.fixture
-def typed(url, capfd):
-    """Type a command; gives its status, and what it printed."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        status = invoke([*words, "--url", url])
-        return status, *capfd.readouterr()
-
-    return run
 
 
 def entries(admin, keys) -> list[dict[str, str]]:

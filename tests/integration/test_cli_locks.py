@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from redisflow import ReaderWriterLock
-from redisflow.cli.app import invoke
 from redisflow.errors import LeaseLost
 from tests.support.eventually import eventually
 from tests.support.lock_process import LockProcess
@@ -19,18 +18,6 @@ from tests.support.screen import Screen, environment
 
 HERE = f"{os.uname().nodename[:24]}:{os.getpid()}"
 WHY = "ctl-2 hangs, ticket 4711"
-
-
-@pytest.fixture
-def typed(url, capfd):
-    """Type a command; gives its status, and what it printed."""
-
-    def run(*words):
-        capfd.readouterr()
-        status = invoke([*words, "--url", url])
-        return status, *capfd.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from taskflow.patterns import linear_flow
 
 import redisflow
 from redisflow.cli import move
-from redisflow.cli.app import invoke
 from redisflow.cli.terminal import Progress
 
 ROOT = Path(redisflow.__file__).parents[1]
@@ -34,18 +33,6 @@ class Give(task.Task):
 def make_flow() -> linear_flow.Flow:
     """Make a flow of two tasks."""
     return linear_flow.Flow("f").add(Give("a", provides="x"), Give("b"))
-
-
-@pytest.fixture
-def typed(url, capfd):
-    """Type a command; gives its status, and what it printed."""
-
-    def run(*words: str, url: str = url) -> tuple[int, str, str]:
-        capfd.readouterr()
-        status = invoke([*words, "--url", url])
-        return status, *capfd.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from taskflow import task
 from taskflow.patterns import linear_flow
 
 import redisflow
-from redisflow.cli.app import invoke
 from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
@@ -73,18 +72,6 @@ def running(url, namespace):
     run.thread.start()
     yield run
     run.end()
-
-
-@pytest.fixture
-def typed(url, capfd):
-    """Type a command; gives its status, and what it printed."""
-
-    def run(*words):
-        capfd.readouterr()
-        status = invoke([*words, "--url", url])
-        return status, *capfd.readouterr()
-
-    return run
 
 
 class Tail:
