@@ -16,15 +16,19 @@ from tests.support.workloads import MIXED_ATOMS
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 LEASE_S = 5.0
+#: A server that reads its file answers once in 1,024 commands: eight times here.
+BALLAST = 8192
 
 
 @pytest.fixture(params=KINDS)
 def restartable(request, tmp_path):
-    """Start a server that appends to a file, can be killed, and reads slowly."""
-    slowly = ("--key-load-delay", "1000", "--loading-process-events-interval-bytes")
-    server = OwnServer(
-        request.param, tmp_path / "server", "--appendonly", "yes", *slowly, "1024"
-    )
+    """Start a server that appends to a file, and takes two seconds to read it."""
+    slowly = ("--appendonly", "yes", "--key-load-delay", "250")
+    server = OwnServer(request.param, tmp_path / "server", *slowly)
+    with server.client.pipeline(transaction=False) as ballast:
+        for _ in range(BALLAST):
+            ballast.incr("ballast")
+        ballast.execute()
     yield server
     server.close()
 
