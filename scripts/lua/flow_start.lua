@@ -72,8 +72,10 @@ if args.resume == 1 and flow_transition_of(flow.state, 'RESUMING') == 'MOVED' th
   moves = {flow.state, 'RESUMING'}
   change_flow(flow, 'RESUMING', args.worker)
 end
-for i = 1, flow.halt do redis.call('HDEL', keys.flow, 'halt:' .. i) end
-for name, value in pairs({run = args.run, starter = args.worker, halt = 0, reverting = 0,
+-- What has halted a run ends it, also when all who worked in it died before they could.
+local halt = args.run == flow.run and flow.halt or 0
+for i = halt + 1, flow.halt do redis.call('HDEL', keys.flow, 'halt:' .. i) end
+for name, value in pairs({run = args.run, starter = args.worker, halt = halt, reverting = 0,
     resolving = '', never_resolve = args.never}) do
   row[#row + 1] = name
   row[#row + 1] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from time import sleep
 
 import pytest
 
@@ -33,11 +34,17 @@ def _assert_given_up(stage, state, atom, kind):
     ],
     ids=["execute", "revert"],
 )
-def test_nobody_reports(stage, ends, state, atom, kind):
-    """After three workers that nobody misses the atom has failed."""
+@pytest.mark.parametrize("late", [False, True], ids=["at-once", "after-the-lease"])
+def test_nobody_reports(stage, ends, state, atom, kind, late):
+    """After three workers that nobody misses the atom has failed.
+
+    One that comes at once joins the run of the dead; later, it starts the run again.
+    """
     with stage.crew("line", LEASE_S, names=NAMES, ends=ends) as crew:
         for _ in range(3):
             assert crew.start().status() == -signal.SIGKILL
+            if late:
+                sleep(2 * LEASE_S)
         report = crew.start().report()
     assert report["outcome"] == state
     assert report["error"], "nothing was raised"

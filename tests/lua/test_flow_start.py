@@ -161,6 +161,18 @@ def test_new_run_forgets_why_the_last_one_was_halted(flow):
     assert "halt:1" not in fields
 
 
+def test_run_that_is_taken_over_stays_halted(flow):
+    """What has halted a run ends it, when all who knew of it are gone, too."""
+    flow.line("a", "b").start()
+    flow.halt(flow.take().item, payload='"why"')
+    flow.lapse("w1")
+
+    assert flow.start("w2")[:2] == ["SWEEP", "READY"]
+    assert flow.drive("w2") == ["FAILURE"]
+    assert flow.hash("flow")["halt:1"] == '"why"'
+    assert broken_rules(flow) == []
+
+
 def test_old_engine_never_starts_the_next_run(flow):
     """A caller of run 1 that comes during run 2 is told the end of run 1."""
     flow.line("a").start()
