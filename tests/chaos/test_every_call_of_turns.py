@@ -19,7 +19,7 @@ from tests.support.replay import Replay
 from tests.support.scenarios import Stage
 from tests.support.verdict import broken_records
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 FACTORY = "tests.support.crowded_flows:make_turns"
 LEASE_S = 0.3
@@ -56,16 +56,43 @@ class Trial:
         self.victim = self.crew.start(failpoint=point)
         self.other = None
 
-    def go_on(self):
-        """Send another worker to where the first one is not, or sleeps."""
+    def dies(self):
+        """It is dead, and nobody is told."""
+        assert self.victim.status() == -signal.SIGKILL
+
+    def stops(self):
+        """It sleeps, with all that it holds."""
+        eventually(lambda: self.victim.stopped, 30)
+
+    def ends(self):
+        """It finishes what it has, and leaves the rest to others."""
+        assert self.victim.report()["outcome"] in (None, "REVERTED")
+
+    def lapses(self):
+        """Its lease is over, though nobody has looked."""
+        eventually(lambda: self.stage.abandoned)
+
+    def is_missed(self):
+        """Its lease is over, and others have seen it; or the whole flow is over."""
+
+        def missed():
+            workers = self.stage.admin.zrange(self.stage.keys.workers, 0, -1)
+            here = [worker for worker in workers if f":{self.victim.pid}:" in worker]
+            return self.stage.striker.over or not here
+
+        eventually(missed, 30)
+
+    def goes_on(self):
+        """Another worker comes to where the first one is not, or sleeps."""
         self.other = self.crew.start()
 
-    def lapsed(self):
-        """Whether the first one's lease is over, or the whole flow."""
-        striker = self.stage.striker
-        workers = self.stage.admin.zrange(self.stage.keys.workers, 0, -1)
-        here = [worker for worker in workers if f":{self.victim.pid}:" in worker]
-        return striker.over or not here
+    def wakes(self):
+        """It goes on in the middle of what others do, or after them."""
+        self.victim.signal(signal.SIGCONT)
+
+    def wakes_well(self):
+        """It has seen the end, like all others."""
+        assert self.victim.report()["outcome"] == "REVERTED"
 
     def judge(self):
         """Assert that the flow has ended as it should."""
@@ -80,31 +107,18 @@ class Trial:
         assert {"RETRYING", "IGNORE", "REVERTED"} <= seen
 
 
-def _killed(trial):
-    """It is dead, and nobody is told."""
-    assert trial.victim.status() == -signal.SIGKILL
-    trial.go_on()
+KILL, STOP, DRAIN = signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM
 
-
-def _paused(trial):
-    """It sleeps past its lease, and goes on in the middle of what others do."""
-    eventually(lambda: trial.victim.stopped, 30)
-    trial.go_on()
-    eventually(trial.lapsed, 30)
-    trial.victim.signal(signal.SIGCONT)
-    assert trial.victim.report()["outcome"] == "REVERTED"
-
-
-def _drained(trial):
-    """It finishes what it has, and leaves the rest to others."""
-    assert trial.victim.report()["outcome"] in (None, "REVERTED")
-    trial.go_on()
-
-
-FAULTS = {
-    signal.SIGKILL: _killed,
-    signal.SIGSTOP: _paused,
-    signal.SIGTERM: _drained,
+#: The signal, and what happens then. Whoever comes before the lease is over joins the
+#: run; later, it starts the run again.
+COURSES = {
+    "killed": (KILL, Trial.dies, Trial.goes_on),
+    "killed-and-lapsed": (KILL, Trial.dies, Trial.lapses, Trial.goes_on),
+    "paused": (
+        *(STOP, Trial.stops, Trial.goes_on),
+        *(Trial.is_missed, Trial.wakes, Trial.wakes_well),
+    ),
+    "drained": (DRAIN, Trial.ends, Trial.goes_on),
 }
 
 
@@ -113,24 +127,28 @@ def _number_of_calls(stage, where):
     trial = Trial(stage, FailPoint(0, where))
     with trial.crew:
         calls = trial.victim.report()["calls"]
-        trial.go_on()
+        trial.goes_on()
         trial.judge()
     return calls
 
 
-@pytest.mark.parametrize("number", FAULTS, ids=lambda number: number.name)
-def test_every_call(number, where, stage):
+@pytest.mark.parametrize("course", COURSES)
+def test_every_call(course, where, stage, chosen):
     """The flow ends with the right states, and no atom is owned twice."""
+    number, *events = COURSES[course]
     calls = _number_of_calls(stage, where)
     assert calls > FEWEST_CALLS
-    for first in range(1, calls + 1, AT_A_TIME):
-        points = range(first, min(first + AT_A_TIME, calls + 1))
-        trials = [Trial(stage, FailPoint(nth, where, number=number)) for nth in points]
+    every = chosen(calls)
+    for first in range(0, len(every), AT_A_TIME):
+        points = (
+            FailPoint(nth, where, number=number)
+            for nth in every[first : first + AT_A_TIME]
+        )
+        trials = [Trial(stage, point) for point in points]
         try:
-            for trial in trials:
-                FAULTS[number](trial)
-            for trial in trials:
-                trial.judge()
+            for event in (*events, Trial.judge):
+                for trial in trials:
+                    event(trial)
         finally:
             for trial in trials:
                 trial.crew.__exit__(None, None, None)

@@ -76,6 +76,11 @@ class Stage:
         """Make one who kills workers of this flow."""
         return Striker(self.admin, self.keys)
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether the lease of each of the flow's workers is over."""
+        return not self.admin.zcount(self.keys.workers, _now_ms(self), "(inf")
+
     def crew(self, factory: str, lease_s: float = LEASE_S, **kwargs: Any) -> Crew:
         """Make a crew for the flow of a factory of `workloads`."""
         return Crew(
