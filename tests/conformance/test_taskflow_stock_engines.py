@@ -1,8 +1,9 @@
 """TaskFlow's own engines on `RedisBackend`: their suites, with our backend beneath.
 
 Nothing but the backend is ours here: the engines, their storage and the suites come
-from TaskFlow's wheel. A few tests of the serial engine are in the default run; the
-whole is slow, as TaskFlow's parallel engine is in its own tests.
+from TaskFlow's wheel, so one kind of server is enough. A few tests of the serial engine
+are in the default run; the whole is slow, as TaskFlow's parallel engine is in its own
+tests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from taskflow.tests.unit import (
 from redisflow import RedisBackend
 
 pytestmark = [
-    pytest.mark.one_server,
+    pytest.mark.parametrize("server", ["valkey"], indirect=True, scope="session"),
     pytest.mark.conformance,
     pytest.mark.filterwarnings("default"),  # these are TaskFlow's tests
 ]
