@@ -15,8 +15,9 @@ import pytest
 import taskflow
 
 from tests.support.engine_shim import environment
+from tests.support.servers import ONE_KIND_IS_ENOUGH
 
-pytestmark = [pytest.mark.one_server, pytest.mark.conformance]
+pytestmark = pytest.mark.conformance
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = Path(taskflow.__file__).parent / "examples"
@@ -57,6 +58,7 @@ def test_there_are_examples():
     assert len(NAMES) >= 10
 
 
+@ONE_KIND_IS_ENOUGH
 @pytest.mark.parametrize("name", list(_cases()))
 def test_example(name, url, admin, tmp_path):
     """It prints what it prints with TaskFlow's engine, and its flows were ours."""

@@ -20,9 +20,10 @@ from taskflow.tests.unit import (
 )
 
 from redisflow import RedisBackend
+from tests.support.servers import ONE_KIND_IS_ENOUGH
 
 pytestmark = [
-    pytest.mark.parametrize("server", ["valkey"], indirect=True, scope="session"),
+    ONE_KIND_IS_ENOUGH,
     pytest.mark.conformance,
     pytest.mark.filterwarnings("default"),  # these are TaskFlow's tests
 ]

@@ -18,8 +18,9 @@ from redisflow import ReaderWriterLock, RedisBackend
 from redisflow.cli.app import invoke
 from tests.support.eventually import eventually
 from tests.support.screen import PROGRAM, Screen, environment, shown_by
+from tests.support.servers import ONE_KIND_IS_ENOUGH
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.one_server]
+pytestmark = [pytest.mark.timeout(240), ONE_KIND_IS_ENOUGH]
 
 HOSTILE = "bell\x07 \x1b[31mred [red]markup[/red] :smile: 漢字漢字 \u202egnp"
 #: What it must look like wherever it is shown.

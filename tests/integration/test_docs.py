@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.servers import ONE_KIND_IS_ENOUGH
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("**/*.md"))
 
@@ -19,8 +21,6 @@ _MODULE = re.compile(r"# (\w+\.py)\n")
 
 #: Prints of a page and what it says, in a comment, that they print.
 _PRINTED = re.compile(r"print\(.*\)  # (.+)")
-
-pytestmark = pytest.mark.one_server
 
 
 def blocks(page: Path) -> list[tuple[int, str]]:
@@ -48,6 +48,7 @@ def program(page: Path, folder: Path) -> str:
     return "\n".join(parts)
 
 
+@ONE_KIND_IS_ENOUGH
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
 def test_the_blocks_of_a_page_run(page: Path, url: str, tmp_path: Path) -> None:
     """No block raises, and each prints what it says that it prints."""

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.newcomer import MOVING, README, TUTORIAL, commands, modules_of
+from tests.support.servers import ONE_KIND_IS_ENOUGH
 
 ROOT = Path(__file__).parents[2]
 
 _PRINTED = re.compile(r"print\(.*\)  # (.+)")
 
-pytestmark = [pytest.mark.one_server, pytest.mark.slow]
+pytestmark = [ONE_KIND_IS_ENOUGH, pytest.mark.slow]
 
 
 @pytest.fixture

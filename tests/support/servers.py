@@ -20,6 +20,11 @@ import redis
 
 KINDS = ("redis", "valkey")
 
+#: For tests that are long, and about anything but the server.
+ONE_KIND_IS_ENOUGH = pytest.mark.parametrize(
+    "server", ["valkey"], indirect=True, scope="session"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
