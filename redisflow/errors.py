@@ -28,7 +28,8 @@ What TaskFlow's code catches is also TaskFlow's class, so that code written for
 any other backend behaves the same on this one.
 
 ``outcome`` says what became of the change that was asked for: ``"applied"``,
-``"not applied"`` or ``"unknown"`` (the reply was lost after the request left).
+``"not applied"`` or ``"unknown"`` (a reply was lost after the request left; what came
+of a later sending does not tell about that one, whatever exception it is).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Unavailable(StoreError):
 
 
 class Locked(Unavailable):
-    """Others held the flow's lock until the deadline of a call; nothing was changed.
+    """Others held the flow's lock until the deadline of a call.
 
     Attributes:
         lock: the key of the lock.
@@ -166,7 +167,8 @@ class StaleToken(RedisFlowError):
 class LeaseLost(RedisFlowError):
     """The lease on a lock was over before its section ended; others may have been in.
 
-    What the section wrote before that is there; what it tried to write since is not.
+    What the section wrote before that is there; what it tried to write since is not,
+    unless ``outcome`` says that it may be.
 
     Attributes:
         lock: the key of the lock.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import redis
 from redis.cluster import ClusterNode, RedisCluster
@@ -29,7 +29,7 @@ from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
 from redisflow.client.history import Histories, Witness
 from redisflow.client.lines import Lines
 from redisflow.client.replication import Replication
-from redisflow.client.sending import send_many, send_script
+from redisflow.client.sending import evaluate, send_many, send_script
 from redisflow.client.waiting import Argument, first_key, wait_on
 from redisflow.config import Config
 from redisflow.errors import Outcome, Unavailable
@@ -95,6 +95,7 @@ class Client:
         keys: Sequence[str],
         args: Sequence[Argument],
         *,
+        again: Callable[[bool], Sequence[Argument]] | None = None,
         deadline_s: float | None = None,
         replication: Replication | None = None,
         witness: Witness | None = None,
@@ -108,6 +109,8 @@ class Client:
             source: the Lua text.
             keys: KEYS; in a cluster all of one slot.
             args: ARGV.
+            again: gives ARGV for a further sending, told whether one before had no
+                answer; the same by default.
             deadline_s: for how long to go on trying; the client's own by default.
             replication: waits for replicas, too; not in a cluster.
             witness: asked first where the server is of another history than it knows.
@@ -119,18 +122,9 @@ class Client:
         """
         short = ("EVALSHA", sha, len(keys), *keys, *args)
         lines, histories = self._lines, self.histories
-        if replication is not None:
-
-            def replicated(handle: Handle) -> list[Any]:
-                one, words = cast(redis.Redis, handle), short[2:]
-                return replication.run(
-                    one, sha, source, words, witness=witness, histories=histories
-                )
-
-            return self._run(replicated, deadline_s)
         started = monotonic()
         failed: Exception | None = None
-        if (handle := self._handle) is not None:
+        if replication is None and (handle := self._handle) is not None:
             try:
                 return send_script(handle, lines, short, witness, histories)
             except NoScriptError:
@@ -138,14 +132,29 @@ class Client:
             except Exception as error:  # noqa: BLE001  _again raises it
                 failed = error
 
-        def evaluate(handle: Handle) -> list[Any]:
+        def send(handle: Handle) -> list[Any]:
+            nonlocal short, failed
+            if failed is not None and again is not None:
+                fault = judge(failed, sent=True, seen=True)
+                lost = fault.outcome == "unknown"
+                short = (*short[: 3 + len(keys)], *again(lost))
             try:
-                return send_script(handle, lines, short, witness, histories)
-            except NoScriptError:
-                whole = ("EVAL", source, *short[2:])
-                return send_script(handle, lines, whole, witness, histories)
+                return evaluate(
+                    handle,
+                    short,
+                    source,
+                    lines=lines,
+                    witness=witness,
+                    histories=histories,
+                    replication=replication,
+                )
+            except Exception as error:
+                failed = error
+                raise
 
-        return self._again(evaluate, failed, started, deadline_s)
+        if replication is not None:
+            return self._run(send, deadline_s)
+        return self._again(send, failed, started, deadline_s)
 
     def execute(self, *command: Argument, deadline_s: float | None = None) -> Any:
         """Run one command; it may run more than once, like a script.

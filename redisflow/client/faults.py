@@ -69,7 +69,7 @@ _CODES: tuple[tuple[type[Exception], str], ...] = (
     (ClusterError, "TRYAGAIN"),
 )
 _NOT_READY = frozenset(
-    {"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN"}
+    {"BUSY", "CLUSTERDOWN", "LATE", "LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN"}
 )
 _NOT_NOW = frozenset({"MISCONF", "NOREPLICAS"})
 _NEVER = frozenset({"DENIED", "MOVED", "NOPERM", "OOM"})

@@ -16,6 +16,7 @@ from redis.connection import ConnectionPool
 from redis.exceptions import (
     AskError,
     ClusterError,
+    NoScriptError,
     RedisClusterException,
     TryAgainError,
 )
@@ -23,6 +24,7 @@ from redis.exceptions import (
 from redisflow.client.connect import Handle
 from redisflow.client.history import NOWHERE, Histories, Witness, compare, runner
 from redisflow.client.lines import Lines
+from redisflow.client.replication import Replication
 
 #: A slot that is on its way, or on another server than redis-py believes.
 _ELSEWHERE = (AskError, ClusterError, RedisClusterException, TryAgainError)
@@ -51,6 +53,39 @@ def send_script(
         return reply
     cluster = cast(RedisCluster, handle)
     return _send_to_cluster(cluster, lines, command, witness, histories)
+
+
+def evaluate(
+    handle: Handle,
+    short: tuple[Any, ...],
+    source: str,
+    *,
+    lines: Lines,
+    witness: Witness | None,
+    histories: Histories,
+    replication: Replication | None,
+) -> list[Any]:
+    """Send an EVALSHA; where its script is unknown, the source.
+
+    Args:
+        handle: where to.
+        short: the EVALSHA, all of it.
+        source: the Lua text.
+        lines: connections that are at hand.
+        witness: as for `send_script`.
+        histories: of the server.
+        replication: waits for replicas, too; not in a cluster.
+    """
+    if replication is not None:
+        one, sha, words = cast(redis.Redis, handle), short[1], short[2:]
+        return replication.run(
+            one, sha, source, words, witness=witness, histories=histories
+        )
+    try:
+        return send_script(handle, lines, short, witness, histories)
+    except NoScriptError:
+        whole = ("EVAL", source, *short[2:])
+        return send_script(handle, lines, whole, witness, histories)
 
 
 def _send(

@@ -18,7 +18,8 @@ server, and one that the header does not have is an error before anything has ru
 
 A script is called by its sha, which is its version, so workers of different
 releases share a server. All scripts may run twice for one request: the client
-sends again after a lost reply, and the script recognises what it has done.
+sends again after a lost reply, and the script recognises what it has done. What comes
+only after it was sent again is not done at all: see `redisflow.scripts.sendings`.
 
 A status that means the same everywhere (``GONE``, ``SCHEMA``, ``FENCED``) is raised
 here as its exception; all others go back to the caller as a `Reply`.
@@ -30,9 +31,10 @@ a section of its own.
 
 from __future__ import annotations
 
-from redisflow.scripts.calls import Argument, FlowScripts, Reply, Scripts
+from redisflow.scripts.calls import FlowScripts, Reply, Scripts
 from redisflow.scripts.guard import Guard
 from redisflow.scripts.headers import Script, catalogue, lua_folder
+from redisflow.scripts.sendings import Argument
 
 __all__ = [
     "Argument",

@@ -22,8 +22,7 @@ from redisflow.errors import (
 from redisflow.keys import FlowKeys, LockKeys
 from redisflow.scripts.guard import Guard, Unguarded
 from redisflow.scripts.headers import RECORD_KEYS, Script, catalogue
-
-Argument = str | bytes | int | float
+from redisflow.scripts.sendings import Argument, Sendings
 
 
 class Reply(NamedTuple):
@@ -81,8 +80,7 @@ class Scripts:
             of: uuid of the atom whose records are among the script's keys.
             rest: values of the argument that ends in ``...``.
             deadline_s: how long to go on trying; the client's own by default. 0: send
-                it once. Whoever is told to wait for others' section does so until
-                the client's own deadline then: that was no failure.
+                it once.
             args: the other arguments, by the names in the script's header.
 
         Raises:
@@ -100,6 +98,9 @@ class Scripts:
             keys = [*keys, *[key_of(of) for key_of in records]]
         if script.guarded:
             args.setdefault("fence", self._guard.fence())
+        place = script.sent_at
+        if place is not None and args.setdefault("sent", ""):
+            place = None  # a test has its own
         if len(args) != len(script.args) or (rest and script.rest is None):
             raise TypeError(_arity_message(script, args))
         try:
@@ -107,16 +108,23 @@ class Scripts:
         except KeyError:
             raise TypeError(_arity_message(script, args)) from None
         values.extend(rest)
-        reply = self._run(script, keys, values, deadline_s)
-        if reply[0] == b"LOCKED":
-            return self._take_turn(script, keys, values, deadline_s)
-        return self._check(script, reply)
+        sendings = Sendings(self.keys.lock, values, place)
+        try:
+            reply = self._run(script, keys, sendings, deadline_s)
+            sendings.answered()
+            if reply[0] == b"LOCKED":
+                reply = self._take_turn(script, keys, sendings, deadline_s)
+                sendings.answered()
+            return self._check(script, reply)
+        except RedisFlowError as error:
+            sendings.failed(error)
+            raise
 
     def _run(
         self,
         script: Script,
         keys: Sequence[str],
-        values: Sequence[Argument],
+        sendings: Sendings,
         deadline_s: float | None,
     ) -> list[Any]:
         began = monotonic() if observing.observers else None
@@ -125,7 +133,8 @@ class Scripts:
                 script.sha,
                 script.source,
                 keys,
-                values,
+                sendings.words,
+                again=sendings.again,
                 deadline_s=deadline_s,
                 replication=self.replication,
                 witness=self._witness if script.dated else None,
@@ -140,16 +149,17 @@ class Scripts:
         self,
         script: Script,
         keys: Sequence[str],
-        values: list[Argument],
+        sendings: Sendings,
         deadline_s: float | None,
-    ) -> Reply:
+    ) -> list[Any]:
         """Run a script that met somebody else's section in a section of its own."""
-        limit_s = deadline_s or self.client.config.deadline_s
+        limit_s = self.client.config.deadline_s if deadline_s is None else deadline_s
         until = monotonic() + limit_s
         with self._guard.turn(limit_s) as fence:
-            values[script.args.index("fence")] = fence
-            left_s = 0.0 if deadline_s == 0 else max(0.0, until - monotonic())
-            return self._check(script, self._run(script, keys, values, left_s))
+            sendings.words[script.args.index("fence")] = fence
+            sendings.again(lost=False)
+            left_s = max(0.0, until - monotonic())
+            return self._run(script, keys, sendings, left_s)
 
     def _bind(self, name: str) -> _Bound:
         script = catalogue()[name]
@@ -238,11 +248,11 @@ class _Direct(Scripts):
         self,
         script: Script,
         keys: Sequence[str],
-        values: Sequence[Argument],
+        sendings: Sendings,
         deadline_s: float | None,
     ) -> list[Any]:
         reply: list[Any] = self._over(
-            script.sha, script.source, len(keys), *keys, *values
+            script.sha, script.source, len(keys), *keys, *sendings.words
         )
         return reply
 
@@ -252,11 +262,9 @@ _RAISED = frozenset({"GONE", "SCHEMA", "FENCED"})
 
 
 def _arity_message(script: Script, args: Mapping[str, Argument]) -> str:
-    wanted, given = (
-        ", ".join(arg for arg in names if arg != "fence" or not script.guarded)
-        for names in (script.args, args)
-    )
-    return f"script {script.name} takes ({wanted}), not ({given})"
+    added = set(script.args) - set(script.wanted)
+    given = ", ".join(arg for arg in args if arg not in added)
+    return f"script {script.name} takes ({', '.join(script.wanted)}), not ({given})"
 
 
 def _who() -> str:

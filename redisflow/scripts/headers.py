@@ -52,6 +52,7 @@ class Script:
         rest: name of the argument that takes all that follow, or None.
         statuses: what the first word of a reply can be.
         guarded: whether it takes the fence of the caller's section.
+        sent_at: where in ARGV it takes which sending it is; None if it does not.
         dated: whether it changes a flow, which must not be done in a history of its
             server that nobody has looked at.
         source: the text that the server runs, includes spliced in.
@@ -64,9 +65,16 @@ class Script:
     rest: str | None
     statuses: frozenset[str]
     guarded: bool
+    sent_at: int | None
     dated: bool
     source: str
     sha: str
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Names of the arguments that a caller gives."""
+        added = {"fence"} if self.guarded else set()
+        return tuple(arg for arg in self.args if arg not in added | {"sent"})
 
 
 def lua_folder() -> Path:
@@ -112,6 +120,7 @@ def _parse(path: Path) -> Script:
         rest=rest,
         statuses=frozenset(statuses),
         guarded=any(name == "fence" for name, _ in args) and "FENCED" in statuses,
+        sent_at=next((n for n, (arg, _) in enumerate(args) if arg == "sent"), None),
         dated="flow" in dict(keys)
         and "no-writes" not in shebang
         and path.stem not in UNDATED,

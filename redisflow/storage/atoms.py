@@ -184,9 +184,7 @@ class AtomMethods(StorageCore):
             return
         record = self._known(atom_name)
         as_state(state, ATOM_STATES, f"the atom {atom_name!r}")
-        reply = self._call(
-            "atom_reset", of=record.uuid, atom=record.uuid, state=state, who=self.writer
-        )
+        reply = self._move("atom_reset", of=record.uuid, atom=record.uuid, state=state)
         self._check(reply, atom_name)
         if reply.status == "MOVED":
             _old, before, rev, woken = reply.fields

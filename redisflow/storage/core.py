@@ -17,11 +17,7 @@ from redisflow.arguments import Levels
 from redisflow.errors import (
     FlowLost,
     InvalidState,
-    Locked,
     NotFound,
-    RedisFlowError,
-    Refused,
-    Unavailable,
 )
 from redisflow.persistence import AtomRecord, RedisBackend
 from redisflow.persistence.fields import seen_of
@@ -143,41 +139,26 @@ class StorageCore:
         return reply
 
     def _move(self, name: str, /, *, of: str | None = None, **args: Any) -> Reply:
-        """Run a script that moves a state by compare and set.
+        """Run a script that moves a state, once however often it is sent.
 
-        It is sent once. Only then, if no answer came, is it sent again, with word of
-        that: it looks into the journal first. Otherwise who has moved the state would
-        be told that it is somebody else's doing; or, where others had moved it back
-        meanwhile, it would be moved twice.
+        Where an answer was lost, it looks into the journal whether an earlier sending
+        has done it. Otherwise who has moved the state would be told that it is somebody
+        else's doing; or, where others had moved it back meanwhile, it would be moved
+        twice.
 
         Args:
             name: the script's.
             of: the atom that it is about.
-            args: of the script, without ``who`` and ``again``.
+            args: of the script, without ``who`` and ``since``.
         """
         self._store_flow()
-        # A thread asks for one thing at a time, so that this names the request; after
-        # one that may still be carried out, the thread goes by another name.
-        doubts: int = getattr(self._local, "doubts", 0)
-        thread = f"{os.getpid()}.{threading.get_ident()}"
-        who = f"{self.writer}/{thread}{f'.{doubts}' if doubts else ''}"
-        known = max(self.mirror.rev, self.mirror.heard)
-        try:
-            return self._call(name, of=of, deadline_s=0.0, who=who, again="", **args)
-        except Locked:
-            raise  # it is known to have moved nothing
-        except (Unavailable, Refused) as error:
-            doubtful = error.outcome == "unknown"
-        try:
-            return self._call(name, of=of, who=who, again=known, **args)
-        except RedisFlowError as error:
-            if doubtful and error.outcome == "not applied":
-                # That is about the last sending alone.
-                error.outcome = "unknown"
-                error.add_note("it was sent before; what was sent may have been done")
-            if error.outcome == "unknown":
-                self._local.doubts = doubts + 1
-            raise
+        return self._call(
+            name,
+            of=of,
+            who=f"{self.writer}/{os.getpid()}.{next(self._requests)}",
+            since=max(self.mirror.rev, self.mirror.heard),
+            **args,
+        )
 
     def _store_flow(self) -> None:
         """Store a flow that was never stored, and atoms that it was given by hand."""

@@ -60,7 +60,7 @@ class ResultMethods(StorageCore):
         if record.type == "retry":
             reply = self._request("retry_save", record, state=state, payload=payload)
         else:
-            reply = self._call(
+            reply = self._move(
                 "atom_save",
                 of=record.uuid,
                 atom=record.uuid,

@@ -12,6 +12,7 @@
   ARGV
     who        str     who asks, for the journal
     fence      str     the caller's fence, or empty outside any section
+    sent       str     which sending this is: heed_sent tells
     records... bytes*5   for each atom, at most 1000: name, type (task or retry), version,
                        uuid if it is new, what it provides (JSON)
 

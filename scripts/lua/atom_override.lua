@@ -20,6 +20,7 @@
     payload  bytes  the result or the failure, encoded
     who      str    who asks, for the journal
     fence    str    the caller's fence, or empty outside any section
+    sent     str    which sending this is: heed_sent tells
 
   RETURNS
     {'OK', old, rev, wake}  it has the result; old is the state before, wake idle workers

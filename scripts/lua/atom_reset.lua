@@ -16,8 +16,10 @@
   ARGV
     atom     str     its uuid
     state    str     the state to go back to
-    who      str     who asks, for the journal
+    who      str     the request, and who asks, for the journal
+    since    int     a revision of the flow from before the request
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'MOVED', old, before, rev, wake}  reset; before and rev are the flow's revisions
@@ -36,6 +38,7 @@
 --- @include "check_derived"
 --- @include "commit"
 --- @include "follow_edit"
+--- @include "moved_before"
 --- @include "read_atom"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -43,6 +46,8 @@ check_log()
 local atom = read_atom(args.atom)
 if not atom then return {'UNKNOWN'} end
 local old, before = atom.state, flow.rev
+local moved_from, moved_rev = moved_before(flow, args.atom, args.who, args.since)
+if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev, {}} end
 if old == args.state then return {'SAME', old} end
 if atom.owner ~= '' then return {'HELD', atom.owner} end
 check_derived()

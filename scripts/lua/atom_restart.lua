@@ -21,6 +21,7 @@
     alone  int  1: this atom only
     who    str  who asks, for the journal
     fence  str  the caller's fence, or empty outside any section
+    sent   str  which sending this is: heed_sent tells
 
   RETURNS
     {'OK', planned}  it is PENDING; planned = 1 if a plan does the rest

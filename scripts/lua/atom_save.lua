@@ -18,7 +18,10 @@
     state      str     the state that it is in with this result
     payload    bytes   the result or the failure, encoded
     writer     str     identity of the Storage that saves; it may replace its own result
+    who        str     the request, and who asks, for the journal
+    since      int     a revision of the flow from before the request
     fence      str     the caller's fence, or empty outside any section
+    sent       str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', old, before, rev, wake}  recorded; before and rev are the flow's revisions
@@ -38,12 +41,15 @@
 --- @include "finished_by"
 --- @include "follow_edit"
 --- @include "mark_result"
+--- @include "moved_before"
 --- @include "read_atom"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
 local atom = read_atom(args.atom)
 if not atom or read('HGET', atom.key, 'type') ~= 'task' then return {'UNKNOWN'} end
+local saved_from, saved_rev = moved_before(flow, args.atom, args.who, args.since)
+if saved_from then return {'OK', saved_from, saved_rev - 1, saved_rev, {}} end
 if atom.owner ~= '' then return {'STALE', atom.owner} end
 local other = finished_by(atom, args.state, keys.result)
 if other and other ~= args.writer then return {'STALE', other} end
@@ -51,7 +57,7 @@ check_derived()
 read('HLEN', keys.result)
 local old, before = atom.state, flow.rev
 local failed = mark_result(keys.result, atom, args.state, args.payload)
-change_atom(flow, atom, {state = args.state}, args.writer,
+change_atom(flow, atom, {state = args.state}, args.who,
   {'writer', args.writer, 'writer_round', int(atom.round), 'failed', failed})
 local wake = {}
 if old ~= args.state then wake = follow_edit(flow, atom) end

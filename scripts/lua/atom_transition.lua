@@ -18,10 +18,10 @@
     intention  str     the new intention, or empty to leave it
     expected   str     only if the state is this one; empty: whatever it is
     checked    int     1: only if taskflow.states allows it
-    who        str     who asks, for the journal
-    again      str     empty; or, if the same was asked for before and no answer came, the
-                       revision that was known then
+    who        str     the request, and who asks, for the journal
+    since      int     a revision of the flow from before the request
     fence      str     the caller's fence, or empty outside any section
+    sent       str     which sending this is: heed_sent tells
 
   RETURNS
     {'MOVED', old, before, rev, wake}  it is so now; before and rev are the flow's revisions
@@ -53,9 +53,7 @@ if not atom then return {'UNKNOWN'} end
 local old, before = atom.state, flow.rev
 local to = args.state ~= '' and args.state or old
 local intention = args.intention ~= '' and args.intention or atom.intention
--- args.who is the thread that asks, which asks for one thing at a time; args.again is the
--- revision that it knew before it asked for this the first time.
-local moved_from, moved_rev = moved_before(args.atom, to, args.who, tonumber(args.again))
+local moved_from, moved_rev = moved_before(flow, args.atom, args.who, args.since)
 if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev, {}} end
 if args.expected ~= '' and old ~= args.expected then return {'OTHER', old} end
 if to == old and intention == atom.intention then return {'SAME', old} end

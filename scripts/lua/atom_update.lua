@@ -13,6 +13,7 @@
     atom     str    its uuid
     kind     str    meta, or injected: values for its arguments
     fence    str    the caller's fence, or empty outside any section
+    sent     str    which sending this is: heed_sent tells
     pairs... bytes*2  field and JSON value in turn
 
   RETURNS

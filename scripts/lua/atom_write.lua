@@ -17,6 +17,7 @@
     who         str    who asks, for the journal
     create      int    1: an atom that is not there is created
     fence       str    the caller's fence, or empty outside any section
+    sent        str    which sending this is: heed_sent tells
     details...  bytes  for each atom, at most 1000: uuid, name, type (task or retry), state and
                        intention (empty to leave them), then four lists, each with its length
                        before it: fields of its record with their values; such fields to

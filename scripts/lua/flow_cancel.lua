@@ -16,6 +16,7 @@
     who      str     who asks, for the journal
     reason   str     why, for people
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev}  set out as a plan: carry it on; before and rev are the revisions

@@ -24,6 +24,7 @@
     worker   str     who does it
     token    str     the token of its claim on the item finish
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', old, state, workers, more}

@@ -10,6 +10,7 @@
     run      int    the run to end
     payload  bytes  the failure, encoded
     fence    str    the caller's fence, or empty outside any section
+    sent     str    which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev}  nothing more is handed out; before and rev are the flow's revisions

@@ -23,6 +23,7 @@
   ARGV
     first  int  where in changes to go on
     fence  str  the caller's fence, or empty outside any section
+    sent   str  which sending this is: heed_sent tells
 
   RETURNS
     {'OK'}          it stays

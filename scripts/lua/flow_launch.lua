@@ -13,6 +13,7 @@
   ARGV
     worker   str     the one who starts the run
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', moves}  plan_step does the rest; moves are the flow's transitions, old and new

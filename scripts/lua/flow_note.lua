@@ -14,6 +14,7 @@
     op_id    str  names this request: sent again, it notes nothing more
     keep_ms  int  for how long it may be sent again
     fence    str  the caller's fence, or empty outside any section
+    sent     str  which sending this is: heed_sent tells
 
   RETURNS
     {'OK', rev}    it is there; the flow's revision with it

@@ -25,6 +25,7 @@
     only   str  empty; idle: not while workers are at work; gone: only what is left of a flow
                 that is not there any more
     fence  str  the caller's fence, or empty outside any section
+    sent   str  which sending this is: heed_sent tells
     uuids...  str  at most 1000 atoms whose records are left, though nothing leads to them
 
   RETURNS

@@ -27,6 +27,7 @@
     unfinished  int  how many atoms of the structure are neither done nor undone
     recount     int  1: count anew what nodes wait for, in a plan
     fence       str  the caller's fence, or empty outside any section
+    sent        str  which sending this is: heed_sent tells
     uuids...    str  at most 1000 atoms, in their order: whose place in changes is wrong, that
                      no name leads to, or that somebody holds without a claim
 

@@ -19,6 +19,7 @@
     resume       int     1: a flow that was begun before is RESUMING first
     keep_ms      int     for how long it is kept once it has ended; -1: as it is
     fence        str     the caller's fence, or empty outside any section
+    sent         str     which sending this is: heed_sent tells
 
   RETURNS
     {'JOINED', state, live}   the run is on; live counts the workers before

@@ -23,6 +23,7 @@
     atom     str    the injector's uuid: the caller derives it from the flow's
     name     str    the injector's name
     fence    str    the caller's fence, or empty outside any section
+    sent     str    which sending this is: heed_sent tells
     pairs... bytes*2  name and encoded value in turn
 
   RETURNS

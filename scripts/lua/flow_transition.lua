@@ -13,10 +13,10 @@
   ARGV
     to      str     the new state
     forced  int     1: from whatever state it is in
-    who     str     who asks, for the journal
-    again   str     empty; or, if the same was asked for before and no answer came, the
-                    revision that was known then
+    who     str     the request, and who asks, for the journal
+    since   int     a revision of the flow from before the request
     fence   str     the caller's fence, or empty outside any section
+    sent    str     which sending this is: heed_sent tells
 
   RETURNS
     {'MOVED', old, rev, wake}  it is in the new state; wake names idle workers
@@ -37,9 +37,7 @@
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
--- args.who is the thread that asks, which asks for one thing at a time; args.again is the
--- revision that it knew before it asked for this the first time.
-local moved_from, moved_rev = moved_before('', args.to, args.who, tonumber(args.again))
+local moved_from, moved_rev = moved_before(flow, '', args.who, args.since)
 if moved_from then return {'MOVED', moved_from, moved_rev, {}} end
 local old, now = flow.state, now_ms()
 if args.forced == 1 then

@@ -8,6 +8,7 @@
     lock_readers  zset   who reads in a section
   ARGV
     fence    str    the caller's fence, or empty outside any section
+    sent     str    which sending this is: heed_sent tells
     pairs... bytes*2  field and JSON value in turn
 
   RETURNS

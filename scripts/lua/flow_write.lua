@@ -13,6 +13,7 @@
     state      str    its state, or empty to leave it
     who        str    who asks, for the journal
     fence      str    the caller's fence, or empty outside any section
+    sent       str    which sending this is: heed_sent tells
     fields...  bytes  two lists, each with its length before it: fields with their values, and
                       fields to remove
 

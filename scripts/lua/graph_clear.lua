@@ -12,6 +12,7 @@
   ARGV
     worker  str   the one who starts the run
     fence   str   the caller's fence, or empty outside any section
+    sent    str   which sending this is: heed_sent tells
 
   RETURNS
     {'OK', left}  nodes that are left

@@ -11,6 +11,7 @@
   ARGV
     worker      str    the one who starts the run
     fence       str    the caller's fence, or empty outside any section
+    sent        str    which sending this is: heed_sent tells
     records...  bytes*6  at most 1000, for each node: number, kind (f, e, t or r; with a ? if
                        deciders are asked before it is executed), priority, name of its atom
                        or empty, numbers of the nodes after it and of those before it,

@@ -13,6 +13,7 @@
     who       str  host, process and thread of the owner, for people
     lease_ms  int  length of its lease
     wait_ms   int  it will ask again within this time; 0: it does not wait
+    sent      str  which sending this is: heed_sent tells
 
   RETURNS
     {'HELD', fence}         it holds the lock; the fence of the last writer
@@ -25,6 +26,7 @@
 --- @include "open_lock"
 --- @include "drop_hold"
 --- @include "grant_lock"
+--- @include "heed_sent"
 --- @include "hold_lock"
 --- @include "leave_queue"
 --- @include "lock_owner"
@@ -35,6 +37,7 @@
 --- @include "save_lock"
 local lock, refusal = open_lock(args.does == 'reads')
 if not lock then return refusal end
+heed_sent(lock.void)
 local now = now_ms()
 local entry = {does = args.does, since = now, deadline = 0, claim_ms = 0, who = args.who}
 if lock.held == '' and lock.waiting == 0 then

@@ -10,6 +10,7 @@
   ARGV
     owner     str  who leaves
     keep_ms   int  more than 0: it was a writer, and stays as a reader with a lease so long
+    sent      str  which sending this is: heed_sent tells
 
   RETURNS
     {'OK'}         it held the lock, until now
@@ -21,6 +22,7 @@
 --- @include "open_lock"
 --- @include "drop_hold"
 --- @include "grant_lock"
+--- @include "heed_sent"
 --- @include "hold_lock"
 --- @include "leave_queue"
 --- @include "lock_owner"
@@ -29,6 +31,7 @@
 --- @include "save_lock"
 local lock, refusal = open_lock(args.keep_ms > 0)
 if not lock then return refusal end
+heed_sent(lock.void)
 local now = now_ms()
 if lock.writer == args.owner and args.keep_ms == 0 then
   local answer = lock.deadline > now and 'OK' or 'LOST'

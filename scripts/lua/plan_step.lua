@@ -18,6 +18,7 @@
   ARGV
     who       str     who does it, for the journal
     fence     str     the caller's fence, or empty outside any section
+    sent      str     which sending this is: heed_sent tells
 
   RETURNS
     {'MORE'}               there is more to do

@@ -18,6 +18,7 @@
     op_id    int    the number of its request
     keep_ms  int    for how long it may send the same request again
     fence    str    the caller's fence, or empty outside any section
+    sent     str    which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev, entry}  noted in that entry; before and rev are the flow's revisions

@@ -20,6 +20,7 @@
     whole    int     1: values of other names are removed
     who      str     who asks, for the journal
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
     pairs... bytes*2   name and encoded value in turn
 
   RETURNS

@@ -9,6 +9,7 @@
     lock_readers  zset    who reads in a section
   ARGV
     fence      str     the caller's fence, or empty outside any section
+    sent       str     which sending this is: heed_sent tells
     names...   str     names of values
 
   RETURNS

@@ -19,6 +19,7 @@
     failed   str    the name of the atom that has failed
     payload  bytes  the failure, encoded
     fence    str    the caller's fence, or empty outside any section
+    sent     str    which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev}  it stands there, now or since an earlier call; before and rev are the

@@ -25,6 +25,7 @@
     payload   bytes   the result or the failure, encoded
     capacity  int     how many items the worker has room for afterwards
     fence     str     the caller's fence, or empty outside any section
+    sent      str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev, state, next, wake, items}  recorded; the rest as in work_take

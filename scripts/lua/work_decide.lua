@@ -22,6 +22,7 @@
     item     str     the work item
     depth    str     how far the nay reaches: ALL, FLOW, NEIGHBORS or ATOM; empty: it may run
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev, state, next, wake, items}  applied; the rest as in work_take

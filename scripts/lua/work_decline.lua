@@ -22,6 +22,7 @@
     item     str     the work item
     payload  bytes   the failure that this is if nobody can do it, encoded
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev, wake}  it waits for others; before and rev are the flow's revisions;

@@ -17,6 +17,7 @@
     item     str     the work item
     payload  bytes   the failure, encoded
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev}  the run ends once what is held has drained

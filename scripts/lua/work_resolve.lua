@@ -23,6 +23,7 @@
                       comes after it; RETRY: all that, and then the controller runs again
     controller  str   uuid of the controller; empty for REVERT_ALL
     fence       str   the caller's fence, or empty outside any section
+    sent        str   which sending this is: heed_sent tells
 
   RETURNS
     {'OK', before, rev}  applied, or set out as a plan; before and rev are the revisions

@@ -20,6 +20,7 @@
     token    str     the token of its claim
     item     str     the work item
     fence    str     the caller's fence, or empty outside any section
+    sent     str     which sending this is: heed_sent tells
 
   RETURNS
     {'PLANNED', before, rev}    what comes after it is being put back: carry on the plan, and

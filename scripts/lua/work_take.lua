@@ -21,6 +21,7 @@
     lease_ms    int     length of its lease
     capacity    int     how many more items it has room for
     fence       str     the caller's fence, or empty outside any section
+    sent        str     which sending this is: heed_sent tells
     holding...  str     the items that it holds
 
   RETURNS

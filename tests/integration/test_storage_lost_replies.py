@@ -9,7 +9,7 @@ from taskflow import states
 from taskflow.persistence import models
 
 from redisflow import RedisBackend, Storage
-from redisflow.errors import InvalidState, Refused
+from redisflow.errors import FlowLost, InvalidState, LeaseLost, Locked, Refused
 from redisflow.scripts import catalogue
 from tests.support.proxy import Proxy
 
@@ -41,7 +41,8 @@ def proxy(server):
 @pytest.fixture
 def one(proxy, namespace, storage):
     """Open a storage on the flow through the proxy; it has used the scripts before."""
-    url = f"redis://127.0.0.1:{proxy.port}/0?namespace={namespace}"
+    address = f"127.0.0.1:{proxy.port}/0"
+    url = f"redis://{address}?namespace={namespace}&deadline_s=2"
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         one = Storage(models.FlowDetail("f", storage.flow_uuid), backend)
         one.transition_atom_state("a", states.PENDING)
@@ -178,3 +179,38 @@ def test_a_refusal_in_doubt_stays_a_refusal(one, storage, proxy):
         one.change_flow_state(states.SUCCESS)
     assert proxy.hits == 2
     assert storage.get_atom_state("a") == states.PENDING
+
+
+@pytest.fixture
+def spoil(admin, storage):
+    """Do what has the next script of the flow refused, in one of the three ways."""
+    keys = storage.backend.keys.of_flow(storage.flow_uuid)
+    far = 1 << 50
+    section = {"held": "write", "writer": "p:1", "fence": 7, "deadline": far}
+    ways = {
+        Locked: lambda: admin.hset(keys.lock, mapping=section),
+        LeaseLost: lambda: admin.hset(keys.lock, "fence", 7),
+        FlowLost: lambda: admin.delete(keys.flow),
+    }
+    return ways.__getitem__
+
+
+@pytest.mark.parametrize("doubtful", [True, False])
+@pytest.mark.parametrize("kind", [Locked, LeaseLost, FlowLost])
+def test_kept_out_after_a_lost_reply_is_unknown(one, proxy, spoil, kind, doubtful):
+    """The first sending may have been done, though the second was refused."""
+    one.update_flow_metadata({"x": 0})
+    with contextlib.ExitStack() as section:
+        if kind is LeaseLost:
+            section.enter_context(pytest.raises(LeaseLost))
+            section.enter_context(one.lock.write_lock())
+        if doubtful:
+            proxy.meddle = spoil(kind)
+            lose(proxy, "drop_reply", "flow_update")
+        else:
+            spoil(kind)()
+        with pytest.raises(kind) as caught:
+            one.update_flow_metadata({"x": 1})
+    assert proxy.hits == doubtful
+    assert caught.value.outcome == ("unknown" if doubtful else "not applied")
+    assert bool(getattr(caught.value, "__notes__", [])) == doubtful

@@ -68,3 +68,18 @@ def test_running_flow_executes_it_again(flow):
 
     assert flow.result("a") == {}
     assert flow.drive() == ["execute a", "execute b", "SUCCESS"]
+
+
+def test_what_was_asked_for_again_is_not_done_again(failed):
+    """MOVED with the state and the revisions of then, and what came since stays."""
+    known = failed.rev
+    first = failed.on("a", "atom_reset", state="PENDING", who="p/1")
+    failed.on("a", "atom_save", state="SUCCESS", payload="1", writer="you")
+    before = failed.contents()
+
+    failed.sent = "p 2 2"
+    again = failed.on("a", "atom_reset", state="PENDING", who="p/1", since=known)
+
+    assert again == first
+    failed.client.execute("HDEL", failed.keys.lock, "void")
+    assert failed.contents() == before

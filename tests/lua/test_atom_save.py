@@ -109,3 +109,17 @@ def test_running_flow_goes_on_from_a_saved_result(flow):
 
     assert flow.drive() == ["execute b", "SUCCESS"]
     assert broken_rules(flow) == []
+
+
+def test_what_was_asked_for_again_is_not_done_again(atoms):
+    """OK with the state and the revisions of then, and what came since stays."""
+    known = atoms.rev
+    asked = {"state": "SUCCESS", "payload": "1", "writer": "me", "who": "me/1"}
+    first = atoms.on("a", "atom_save", **asked)
+    atoms.on("a", "atom_reset", state="PENDING")
+    before = atoms.contents()
+
+    atoms.sent = "p 2 2"
+    assert atoms.on("a", "atom_save", **asked, since=known) == first
+    atoms.client.execute("HDEL", atoms.keys.lock, "void")
+    assert atoms.contents() == before

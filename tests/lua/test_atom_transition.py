@@ -164,13 +164,15 @@ def test_what_was_asked_for_again_is_not_done_again(atoms):
     first = atoms.on("a", "atom_transition", state="IGNORE", checked=1, who="p/1")
     for number in range(150):
         intention = ("REVERT", "EXECUTE")[number % 2]
-        atoms.on("b", "atom_transition", intention=intention, who="p/1")
+        atoms.on("b", "atom_transition", intention=intention, who="p/2")
     atoms.on("a", "atom_transition", state="PENDING", who="q/1")
     before = atoms.contents()
 
+    atoms.sent = "p 2 2"
     again = atoms.on(
-        "a", "atom_transition", state="IGNORE", checked=1, who="p/1", again=known
+        "a", "atom_transition", state="IGNORE", checked=1, who="p/1", since=known
     )
+    atoms.client.execute("HDEL", atoms.keys.lock, "void")
 
     assert again == first
     assert atoms.contents() == before
@@ -181,9 +183,10 @@ def test_what_was_asked_for_again_and_not_done_is_done(atoms, who, ahead):
     """MOVED anew: that it moved so before was another's doing, or another request."""
     known = atoms.rev + ahead
     atoms.on("a", "atom_transition", state="IGNORE", who="p/1")
-    atoms.on("a", "atom_transition", state="PENDING", who="p/1")
+    atoms.on("a", "atom_transition", state="PENDING", who="r/1")
 
-    again = atoms.on("a", "atom_transition", state="IGNORE", who=who, again=known)
+    atoms.sent = "p 2 2"
+    again = atoms.on("a", "atom_transition", state="IGNORE", who=who, since=known)
 
     assert again[:2] == ["MOVED", "PENDING"]
     assert atoms.atom("a")["state"] == "IGNORE"

@@ -12,7 +12,14 @@ from collections.abc import Callable, Collection, Sequence
 
 import pytest
 
-from redisflow.errors import CorruptKey, FlowLost, LeaseLost, Locked, SchemaTooNew
+from redisflow.errors import (
+    CorruptKey,
+    FlowLost,
+    LeaseLost,
+    Locked,
+    SchemaTooNew,
+    Unavailable,
+)
 from redisflow.scripts import catalogue
 from tests.support.flow_rules import broken_rules
 from tests.support.flow_view import uuid_of
@@ -931,6 +938,36 @@ def test_script_of_a_section_runs_while_its_lease_lasts(flow, name):
 
     write_locked(flow, fence=7, deadline=_FAR)
     call()
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_what_comes_too_late_is_not_done(flow, name):
+    """LATE, and nothing changes, once its process has sent something marked since."""
+    call = RECIPES[name](flow)
+    flow.client.execute("HSET", flow.keys.lock, "void", f"o 9 {_FAR} p 5 {_FAR}")
+    before = flow.contents()
+
+    flow.sent = "p 4 0"
+    with pytest.raises(Unavailable, match="LATE p has sent"):
+        call()
+    assert flow.contents() == before
+
+    flow.sent = "p 6 0"
+    call()
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_what_is_refused_ends_what_was_sent_before_it(flow, name):
+    """A mark is kept whatever the answer: the answer tells of all before it."""
+    call = RECIPES[name](flow)
+    write_locked(flow, fence=7, deadline=_FAR)
+    for mark in ("1", "2"):
+        flow.sent = f"p 5 {mark}"
+        with pytest.raises(Locked):
+            call()
+        void = flow.client.execute("HGET", flow.keys.lock, "void").split()
+        assert void[:2] == [b"p", b"5"]
+        flow.client.execute("HDEL", flow.keys.lock, "void")
 
 
 @pytest.mark.parametrize("name", GUARDED)

@@ -101,7 +101,9 @@ def test_what_was_asked_for_again_is_not_done_again(flow):
     flow.call("flow_transition", to="SUSPENDING", who="q/1")
     before = flow.contents()
 
-    assert flow.call("flow_transition", to="RUNNING", who="p/1", again=known) == first
+    flow.sent = "p 2 2"
+    assert flow.call("flow_transition", to="RUNNING", who="p/1", since=known) == first
+    flow.client.execute("HDEL", flow.keys.lock, "void")
     assert flow.contents() == before
-    other = flow.call("flow_transition", to="RUNNING", who="r/1", again=known)
+    other = flow.call("flow_transition", to="RUNNING", who="r/1", since=known)
     assert other[0] != "MOVED"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redisflow.errors import NotFound
+from redisflow.errors import NotFound, Unavailable
 from tests.support.eventually import eventually
 
 
@@ -255,3 +255,16 @@ def test_lock_that_is_gone_is_not_created_by_asking(lock):
         lock.acquire("p:1")
 
     assert not lock.client.execute("EXISTS", lock.keys.lock)
+
+
+@pytest.mark.parametrize("does", ["reads", "writes"])
+def test_one_that_comes_too_late_does_not_enter(lock, does):
+    """LATE: the owner had sent it again, and has left since."""
+    lock.acquire("p:1", does, sent="p 3 2")
+    lock.release("p:1", sent="p 4 0")
+    before = lock.fields
+
+    with pytest.raises(Unavailable, match="LATE"):
+        lock.acquire("p:1", does, sent="p 2 0")
+
+    assert (lock.fields, lock.inside) == (before, [])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from redisflow.errors import Unavailable
+
 
 def test_released_lock_is_free(lock):
     """OK, and nothing is left of its owner."""
@@ -105,3 +109,16 @@ def test_writer_whose_lease_was_over_does_not_stay(lock):
 
     assert lock.release("p:1", keep_ms=60_000) == "LOST"
     assert lock.inside == []
+
+
+def test_one_that_comes_too_late_does_not_end_the_next_section(lock):
+    """LATE: the owner had sent it again, had left, and has entered anew."""
+    lock.acquire("p:1", sent="p 1 0")
+    lock.release("p:1", sent="p 3 2")
+    lock.acquire("p:1", sent="p 4 0")
+    before = lock.fields
+
+    with pytest.raises(Unavailable, match="LATE"):
+        lock.release("p:1", sent="p 2 0")
+
+    assert (lock.fields, lock.writer) == (before, "p:1")

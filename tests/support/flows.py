@@ -32,7 +32,7 @@ _USUAL: Mapping[str, Argument] = {
     "never": 0,
     "resume": 1,
     "who": "somebody",
-    "again": "",
+    "since": 0,
     "capacity": 1,
     "state": "",
     "intention": "",
@@ -150,6 +150,7 @@ class ScriptedFlow(FlowView):
     Attributes:
         nodes: the structure.
         fence: of the section in which its calls are made; None outside any.
+        sent: which sending its calls are, each sent once; None where it is new.
     """
 
     def __init__(self, client: Client, keys: FlowKeys) -> None:
@@ -157,6 +158,7 @@ class ScriptedFlow(FlowView):
         self.scripts = FlowScripts(client, keys)
         self.nodes: list[Node] = []
         self.fence: str | None = None
+        self.sent: str | None = None
 
     # Calls
 
@@ -174,6 +176,8 @@ class ScriptedFlow(FlowView):
         usual = {arg: _USUAL[arg] for arg in wanted if arg in _USUAL}
         if self.fence is not None and "fence" in wanted:
             usual["fence"] = self.fence
+        if self.sent is not None and "sent" in wanted:
+            usual |= {"sent": self.sent, "deadline_s": 0.0}
         reply = self.scripts.call(name, of=of, rest=rest, **{**usual, **args})
         return [reply.status, *(_text(field) for field in reply.fields)]
 

@@ -41,6 +41,8 @@ class ScriptedLock:
             scripts = Scripts(self.client, self.keys)
             script = at_time(catalogue()[name], self.now_ms)
             scripts._bound[name] = scripts._bind(name)._replace(script=script)
+        if "sent" in args:
+            args["deadline_s"] = 0.0
         reply = scripts.call(name, **args)
         return [reply.status, *(_text(field) for field in reply.fields)]
 
@@ -51,6 +53,7 @@ class ScriptedLock:
         *,
         lease_ms: int = 60_000,
         wait_ms: int = 60_000,
+        **sent: str,
     ) -> list[Any]:
         """Enter, or wait."""
         return self.call(
@@ -60,11 +63,12 @@ class ScriptedLock:
             who=f"host 7 thread of {owner}",
             lease_ms=lease_ms,
             wait_ms=wait_ms,
+            **sent,
         )
 
-    def release(self, owner: str, *, keep_ms: int = 0) -> str:
+    def release(self, owner: str, *, keep_ms: int = 0, **sent: str) -> str:
         """Leave; returns the status."""
-        return str(self.call("lock_release", owner=owner, keep_ms=keep_ms)[0])
+        return str(self.call("lock_release", owner=owner, keep_ms=keep_ms, **sent)[0])
 
     def extend(
         self, owner: str, *, lease_ms: int = 60_000, fence: int | None = None

@@ -9,6 +9,9 @@
 
 ================  ===========================================================
 drop_request      the connection is reset before the server sees the request
+late_request      the connection is reset, and the server sees the request only
+                  at `Proxy.deliver`
+held_request      the server sees the request only then; the client goes on waiting
 drop_reply        the server does the work; the connection is reset instead of
                   answering
 half_reply        half of the answer comes, then the reset
@@ -30,7 +33,15 @@ import threading
 from types import TracebackType
 from typing import Literal
 
-Mode = Literal["drop_request", "drop_reply", "half_reply", "late_reply", "blackhole"]
+Mode = Literal[
+    "drop_request",
+    "late_request",
+    "held_request",
+    "drop_reply",
+    "half_reply",
+    "late_reply",
+    "blackhole",
+]
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -52,6 +63,7 @@ class Proxy:
         self._match = b""
         self._left = 0
         self._links: set[_Link] = set()
+        self._kept: list[tuple[_Link, bytes]] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.hits = 0
@@ -91,6 +103,18 @@ class Proxy:
             links = list(self._links)
         for link in links:
             link.reset()
+
+    def deliver(self) -> None:
+        """Let the server see what was kept of requests, and wait for its answers."""
+        with self._lock:
+            kept, self._kept = self._kept, []
+        for link, request in kept:
+            link.deliver(request)
+
+    def keep(self, link: _Link, request: bytes) -> None:
+        """Keep a request until `deliver`."""
+        with self._lock:
+            self._kept.append((link, request))
 
     def fate(self, request: bytes) -> Mode | None:
         """Decide what becomes of a request, and count it."""
@@ -145,6 +169,7 @@ class _Link:
         self._client = client
         self._server = server
         self._mode: Mode | None = None
+        self._answered = threading.Event()
         for each in (client, server):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -159,6 +184,12 @@ class _Link:
         _reset(self._client)
         _end(self._server)
 
+    def deliver(self, request: bytes) -> None:
+        """Send a request on, and wait for the answer."""
+        self._answered.clear()
+        self._server.sendall(request)
+        assert self._answered.wait(10)
+
     def _requests(self) -> None:
         """Copy from client to server."""
         with contextlib.suppress(OSError):
@@ -166,6 +197,12 @@ class _Link:
                 mode = self._proxy.fate(request)
                 if mode == "drop_request":
                     break
+                if mode in ("late_request", "held_request"):
+                    self._proxy.keep(self, request)
+                    if mode == "held_request":
+                        continue
+                    _reset(self._client)
+                    return
                 self._mode = mode or self._mode
                 self._server.sendall(request)
         self.reset()
@@ -174,6 +211,7 @@ class _Link:
         """Copy from server to client, as far as the fault lets through."""
         with contextlib.suppress(OSError):
             while reply := self._server.recv(1 << 16):
+                self._answered.set()
                 if self._mode == "blackhole":
                     continue
                 if self._mode == "late_reply":

@@ -188,7 +188,7 @@ def test_call_with_other_arguments_is_refused_before_it_is_sent(name, args):
         bound = FlowScripts(client, FlowKeys("ns", "F"))
 
         with pytest.raises(
-            TypeError, match=r"flow_transition takes \(to, forced, who, again\)"
+            TypeError, match=r"flow_transition takes \(to, forced, who, since\)"
         ):
             bound.call(name, **args)
 
@@ -375,8 +375,7 @@ def test_package_calls_scripts_by_their_headers(where, node, adds):
     has_records = any(name in ("atom", "result") for name, _ in script.keys)
 
     assert None not in named, "** hides what is passed"
-    expected = set(script.args) - ({"fence"} if script.guarded else set())
-    assert set(named) - {"of", "rest", "deadline_s"} == expected
+    assert set(named) - {"of", "rest", "deadline_s"} == set(script.wanted)
     assert ("of" in named) == has_records
     assert "rest" not in named or script.rest is not None
 

@@ -3,7 +3,7 @@
 -- and owners where there are any, or crowd says that there may be some
 local LOCK_SCHEMA = 1
 local function open_lock(crowd)
-  local f = read('HMGET', keys.lock, 'held', 'fence', 'deadline', 'writer', 'schema')
+  local f = read('HMGET', keys.lock, 'held', 'fence', 'deadline', 'writer', 'schema', 'void')
   if not f[5] then
     if read('EXISTS', keys.lock) == 1 then
       error({err = 'CORRUPT ' .. keys.lock .. ' it has no schema'})
@@ -22,7 +22,7 @@ local function open_lock(crowd)
     read('HLEN', keys.lock_owners)
   end
   return {
-    held = f[1], fence = fence, deadline = deadline, writer = f[4], readers = readers,
-    waiting = waiting, crowd = crowd, fields = {},
+    held = f[1], fence = fence, deadline = deadline, writer = f[4], void = f[6],
+    readers = readers, waiting = waiting, crowd = crowd, fields = {},
   }
 end
