@@ -13,8 +13,8 @@ from rich.text import Text
 
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_wrapped
-from redisflow.cli.options import Output, OutputOption, Url
-from redisflow.cli.problems import Status, printable
+from redisflow.cli.options import Output, OutputOption, ReasonOption, Url
+from redisflow.cli.problems import Status, UsageProblem, printable
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import (
     BAD,
@@ -44,6 +44,8 @@ redisflow doctor
 redisflow doctor nightly -o json
 
 redisflow doctor --repair --dry-run
+
+redisflow doctor nightly --repair --reason "edited by hand, ticket 4711"
 
 Exit status: 0 nothing is wrong (warnings and notes do not count), 5 errors were found,
 2 usage, 4 server. With --repair: 5 where an error is left that cannot be mended.
@@ -76,14 +78,18 @@ def doctor(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what --repair would mend.")
     ] = False,
+    reason: ReasonOption = "",
     url: Url = None,
     output: OutputOption = Output.HUMAN,
 ) -> int:
     """Look whether what is stored is whole, and whether the server is set up for it.
 
     Only reads, unless told to repair. It may be run at any time: a flow that is at work
-    is read until it stands still for a moment.
+    is read until it stands still for a moment. What was repaired stands in the journal
+    of its flow, with who did it and why.
     """
+    if reason and not repair:
+        raise UsageProblem("--reason says why something is repaired: add --repair")
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         flows = [find_flow(backend, run)] if run is not None else _all_flows(backend)
         findings = [] if run is not None else check_server(backend.client)
@@ -91,7 +97,7 @@ def doctor(
         if repair and not dry_run:
             mended = [] if run is not None else repair_namespace(backend)
             for uuid in flows:
-                mended += repair_flow(backend, uuid)
+                mended += repair_flow(backend, uuid, reason=reason)
         if run is None:
             findings += check_namespace(backend)
         for uuid in flows:

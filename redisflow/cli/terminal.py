@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TextIO
@@ -109,8 +110,20 @@ def debugging() -> bool:
 
 
 def say(text: str) -> None:
-    """Tell something in a line on standard error."""
-    sys.stderr.write(f"redisflow: {one_line(text)}\n")
+    """Tell something in a line on standard error; a terminal's are broken at words.
+
+    Words are kept whole, so that a path, or a URL, can be taken from the terminal.
+    """
+    lines = [f"redisflow: {one_line(text)}"]
+    if sys.stderr.isatty():
+        lines = textwrap.wrap(
+            lines[0],
+            _width_of(sys.stderr),
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    sys.stderr.write("\n".join(lines) + "\n")
     sys.stderr.flush()
 
 

@@ -29,8 +29,15 @@ _PASSING = (states.SUCCESS, states.IGNORE)
 _COUNTED = ("missing", "stuck", "unclaimed", "lost-key")
 
 
-def repair_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
+def repair_flow(
+    backend: RedisBackend, flow_uuid: str, *, reason: str = ""
+) -> list[Finding]:
     """Mend what can be mended of a flow; returns what was found wrong and mended.
+
+    Args:
+        backend: where it is.
+        flow_uuid: its uuid.
+        reason: why, for the journal.
 
     Raises:
         Locked: others held its lock until the deadline.
@@ -46,7 +53,7 @@ def repair_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
             for finding in judge(snapshot, backend.codec)
             if can_mend(finding, snapshot)
         ]
-        if not wrong or _mend(backend, snapshot, wrong):
+        if not wrong or _mend(backend, snapshot, wrong, reason):
             return wrong
     return []
 
@@ -64,7 +71,9 @@ def can_mend(finding: Finding, snapshot: Snapshot) -> bool:
     )
 
 
-def _mend(backend: RedisBackend, snapshot: Snapshot, wrong: Sequence[Finding]) -> bool:
+def _mend(
+    backend: RedisBackend, snapshot: Snapshot, wrong: Sequence[Finding], reason: str
+) -> bool:
     """Apply what was computed; False if the flow has changed since."""
     uuid = snapshot.keys.flow_uuid
     detail = backend.get_connection().get_flow_details(uuid, lazy=True)
@@ -86,6 +95,7 @@ def _mend(backend: RedisBackend, snapshot: Snapshot, wrong: Sequence[Finding]) -
             rest=batch,
             who=storage.writer,
             what=",".join(sorted(rules)),
+            reason=reason,
             rev=rev,
             unfinished=_unfinished(snapshot),
             recount=int(recount and number == len(batches)),

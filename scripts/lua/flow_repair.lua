@@ -23,6 +23,7 @@
   ARGV
     who         str  who does it, for the journal
     what        str  what was found wrong, for the journal
+    reason      str  why it is mended, for the journal
     rev         int  the flow's revision when it was
     unfinished  int  how many atoms of the structure are neither done nor undone
     recount     int  1: count anew what nodes wait for, in a plan
@@ -85,6 +86,6 @@ else
   end
   plan_flag(flow, planned)
 end
-note_flow(flow, args.who, {'repaired', args.what})
+note_flow(flow, args.who, {'repaired', args.what, 'reason', args.reason})
 commit(flow, now_ms())
 return {'OK', flow.rev}

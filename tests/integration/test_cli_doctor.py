@@ -58,10 +58,14 @@ def test_damage_is_told_and_mended(keys, url, admin, capfd):
     assert capfd.readouterr().out.startswith("would mend error unfinished")
     assert admin.hget(keys.flow, "unfinished") == "7"
 
-    assert invoke(["doctor", "nightly", "--repair", "--url", url]) == 0
+    why = ["--reason", "ticket 4711"]
+    assert invoke(["doctor", "nightly", *why, "--url", url]) == 2
+    assert "add --repair" in capfd.readouterr().err
+    assert invoke(["doctor", "nightly", "--repair", *why, "--url", url]) == 0
     assert capfd.readouterr().out.startswith("mended error unfinished")
     assert admin.hget(keys.flow, "unfinished") == "0"
-    assert admin.xrange(keys.events)[-1][1]["repaired"] == "unfinished"
+    entry = admin.xrange(keys.events)[-1][1]
+    assert (entry["repaired"], entry["reason"]) == ("unfinished", "ticket 4711")
 
 
 def test_json_is_one_document(keys, url, admin, capfd):

@@ -228,6 +228,20 @@ def test_no_color(url, hostile):
         assert not re.search(r"\x1b\[(3\d|9\d)", screen.written)
 
 
+def test_errors_are_broken_between_words(url):
+    """A path stays in one piece, however long; all else is as wide as the terminal."""
+    path = f"/no/such/{'folder-of-mine/' * 8}flow.py"
+    words, where = ("show", path), environment(url)
+    with Screen(*words, columns=30, environment=where, errors=True) as screen:
+        assert screen.end() == 2
+        first, *others = lines = screen.lines
+    assert first.startswith("redisflow: ")
+    assert all(line.startswith("  ") for line in others)
+    assert all(cell_len(line) <= 30 for line in lines if path not in line)
+    piped = shown_by([words], where)[0].err
+    assert " ".join(line.strip() for line in lines) == piped.strip()
+
+
 @pytest.mark.slow
 def test_a_terminal_is_watched_until_ctrl_c(url, hostile):
     """--watch takes the screen, fits it, and leaves the last reading on it."""

@@ -20,6 +20,7 @@ def test_order_of_changes_is_that_of_the_records(flow):
     assert broken_rules(flow) == []
     entry = flow.journal()[-1]
     assert entry.items() >= {"repaired": "changes", "worker": "operator"}.items()
+    assert entry["reason"] == "because"
     assert (entry["from"], entry["to"]) == ("RUNNING", "RUNNING")
 
 

@@ -67,6 +67,7 @@ class Screen:
         rows: its height.
         environment: of the program.
         program: what is run with these words.
+        errors: whether its standard error is there, too; otherwise it is a pipe.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Screen:
         rows: int = 24,
         environment: Mapping[str, str],
         program: Sequence[str] = PROGRAM,
+        errors: bool = False,
     ) -> None:
         self._terminal, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
@@ -85,7 +87,7 @@ class Screen:
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=theirs,
-            stderr=subprocess.PIPE,
+            stderr=theirs if errors else subprocess.PIPE,
         )
         os.close(theirs)
         self._written = bytearray()
