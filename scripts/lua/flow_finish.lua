@@ -31,7 +31,8 @@
                                  the run ended in this state; workers to tell; more > 0:
                                  flow_expire goes on from there
     {'ENDED', state}             it had ended, like this
-    {'AGAIN'}                    there is work again: the claim is dropped, take
+    {'AGAIN'}                    there is work again, or a look at all atoms comes first: the
+                                 claim is dropped, take
     {'STALE'}                    the claim is no longer the worker's
     {'LOCKED'}                   others hold the lock: wait for a turn, and call again
     {'FENCED'}                   the caller's lease on the lock is over
@@ -46,6 +47,7 @@
 --- @include "drop_claim"
 --- @include "expire_flow"
 --- @include "holds"
+--- @include "rebuild"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 if args.run <= flow.ended then
@@ -70,6 +72,17 @@ elseif flow.unfinished == 0 then
   state = 'SUCCESS'
 end
 check_collections()
+local now = now_ms()
+-- What somebody has removed from ready would look like a run in which all is undone: before
+-- one is called so, whatever still waits is offered once more.
+if state == 'REVERTED' and read('HGET', keys.flow, 'recounted') ~= int(args.run) then
+  drop_claim(args.worker, 'finish', mine)
+  rebuild(flow, 'forward,backward')
+  redis.call('HSET', keys.plan, 'recount', 1)
+  flow.fields[#flow.fields + 1], flow.fields[#flow.fields + 2] = 'recounted', args.run
+  commit_flow(flow, now)
+  return {'AGAIN'}
+end
 local tell = read('ZRANGEBYSCORE', keys.workers, '-inf', '(inf', 'LIMIT', 0, 1000)
 local notes = {}
 for _, name in ipairs(read('HKEYS', keys.flow)) do
@@ -91,7 +104,7 @@ redis.call('ZREMRANGEBYSCORE', keys.idle, '-inf', '(inf')
 redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
 redis.call('UNLINK', keys.missing)
 redis.call('HSET', keys.missing, '-', '')
-local now, keep_ms = now_ms(), tonumber(read('HGET', keys.flow, 'retention_ms') or '')
+local keep_ms = tonumber(read('HGET', keys.flow, 'retention_ms') or '')
 if state == 'SUSPENDED' then keep_ms = nil end
 if keep_ms then row[#row + 1], row[#row + 2] = 'expires_at', int(now + keep_ms) end
 commit_flow(flow, now)

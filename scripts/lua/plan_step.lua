@@ -51,8 +51,8 @@ check_log()
 local plan = read_plan(flow)
 if not plan.busy then return {'DONE', {}, {}} end
 local NODES, LINKS = 50, 100
-local extra = read('HMGET', keys.plan, 'launch', 'reverts')
-plan.launch, plan.reverts = extra[1], extra[2]
+local extra = read('HMGET', keys.plan, 'launch', 'reverts', 'recount')
+plan.launch, plan.reverts, plan.recount = extra[1], extra[2], extra[3]
 read('ZCARD', keys.ready)
 read('HLEN', keys.missing)
 read('STRLEN', keys.reached)
@@ -157,6 +157,7 @@ if done and plan.launch then
   end
 end
 if done then
+  redis.call('HDEL', keys.plan, 'recount')
   plan_flag(flow, false)
   for _, worker in ipairs(idle) do redis.call('ZREM', keys.idle, worker) end
 end

@@ -159,3 +159,65 @@ def test_failure_of_a_suspended_flow_is_reverted_by_the_next_run(flow):
     assert flow.drive() == ["resolve a", "SUSPENDED"]
     flow.start("w1", run=2)
     assert flow.drive(run=2) == ["resolve a", "revert a", "REVERTED"]
+
+
+def remove_ready(flow):
+    """Remove all that waits, as somebody might by hand."""
+    items = flow.members("ready")
+    assert items
+    flow.client.execute("ZREM", flow.keys.ready, *items)
+
+
+def test_work_that_was_removed_is_not_taken_for_undone(flow):
+    """AGAIN: what waits for nothing is offered once more before a run is REVERTED."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item)
+    remove_ready(flow)
+
+    assert flow.drive() == ["execute b", "SUCCESS"]
+    assert broken_rules(flow) == []
+
+
+def test_reverts_that_were_removed_are_done(flow):
+    """All that was done is undone when the run is called REVERTED."""
+    flow.line("a", "b", "c").start()
+    done = {"execute c": "FAILURE"}
+    for _ in range(3):
+        item = flow.take().item
+        flow.do(item, state=done.get(str(item)))
+    flow.do(flow.take().item, state="REVERT_ALL")
+    while (handout := flow.take()).next == "PLAN":
+        flow.step()
+    flow.do(handout.item)
+    remove_ready(flow)
+
+    assert flow.drive() == ["revert b", "revert a", "REVERTED"]
+    assert flow.hash("flow")["recounted"] == "1"
+
+
+def test_failure_that_nobody_was_to_resolve_is_resolved(flow):
+    """A failure is decided upon before the end, too, if that was removed."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item)
+    flow.do(flow.take().item, state="FAILURE")
+    remove_ready(flow)
+
+    answers = {"resolve b": "REVERT_ALL"}
+    expected = ["resolve b", "revert b", "revert a", "REVERTED"]
+    assert flow.drive(outcomes=answers) == expected
+
+
+def test_run_in_which_all_is_undone_is_looked_at_once(flow):
+    """AGAIN once, and then the run ends; the next run is looked at anew."""
+    flow.line("a").start()
+    flow.do(flow.take().item, state="FAILURE")
+    flow.do(flow.take().item, state="REVERT_ALL")
+    while (handout := flow.take()).next == "PLAN":
+        flow.step()
+    flow.do(handout.item)
+    item = flow.take().item
+    assert flow.finish(item) == ["AGAIN"]
+    assert flow.finish(item) == ["STALE"]
+    while (handout := flow.take()).next == "PLAN":
+        flow.step()
+    assert flow.finish(handout.item)[:3] == ["OK", "RUNNING", "REVERTED"]

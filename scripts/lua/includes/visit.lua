@@ -35,7 +35,9 @@ function VISIT.forward(flow, plan, node, atom)
       change_atom(flow, atom, {state = atom.state, intention = 'RETRY'}, plan.launch)
     end
     offer_item(node, left_undone(atom))
-    if plan.launch and atom.state == 'FAILURE' and not flow.never_resolve then
+    local failed = atom.state == 'FAILURE'
+      and (plan.launch or (plan.recount and atom.intention == 'EXECUTE'))
+    if failed and not flow.never_resolve then
       flow.rev = flow.rev + 1
       want_resolve(flow, atom)
     end
