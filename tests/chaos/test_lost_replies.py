@@ -54,7 +54,8 @@ def test_lost_replies(stage, server, namespace, draw):
             reports = [member.report() for member in crew.members]
         assert set(proxy.modes) == set(MODES), "nothing was lost"
     assert [report["outcome"] for report in reports] == ["SUCCESS"] * 3
-    assert sum(report["statistics"]["stale"] for report in reports) == 0
+    # One that came when all was done has nothing to tell.
+    assert sum(report["statistics"].get("stale", 0) for report in reports) == 0
     stage.assert_ended("SUCCESS")
     ran = Counter((note.atom, note.phase) for note in stage.notes)
     assert set(ran.values()) == {1}
