@@ -329,10 +329,8 @@ class _Import:
     def _named(self, record: Mapping[str, Any]) -> list[Argument]:
         kind, fields = record["kind"], fields_in(record)
         subject = record["id"] if kind == "event" else self._atom(record["uuid"])
-        if kind == "atom":
-            fields[b"uuid"] = subject.encode()
-            if record["indexed"]:
-                self._indexed.append(subject)
+        if kind == "atom" and record["indexed"]:
+            self._indexed.append(subject)
         if kind == "event":
             fields[b"atom"] = self._atom(fields.get(b"atom", b"").decode()).encode()
         return [kind, subject, *_list(fields)]

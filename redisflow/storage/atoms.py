@@ -260,4 +260,5 @@ def _as_new_atom(atom: object) -> NewAtom:
         raise ValueError(f"{kind} name must be non-empty")
     as_name(atom.name)
     version = version_text(misc.get_version_string(atom))
-    return NewAtom(atom.name, kind, version, dumps_plain(dict(atom.save_as)))
+    provides = dumps_plain(dict(atom.save_as)) if atom.save_as else b""
+    return NewAtom(atom.name, kind, version, provides)
