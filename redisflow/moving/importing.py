@@ -231,7 +231,7 @@ class _Import:
             more = 1
             while more:
                 reply = self._scripts.call("worker_leave", worker=worker)
-                taken, more, _woken = reply.fields
+                taken, more = reply.fields
                 given_back += taken
         while self._scripts.call("plan_step", who=operator_id()).status == "MORE":
             pass

@@ -189,7 +189,7 @@ class AtomMethods(StorageCore):
         )
         self._check(reply, atom_name)
         if reply.status == "MOVED":
-            _old, before, rev, woken = reply.fields
+            _old, before, rev = reply.fields
             record.raised.clear()
 
             def change() -> None:
@@ -198,7 +198,6 @@ class AtomMethods(StorageCore):
                 record.rev, record.failed, record.entries = rev, "", 0
 
             self.mirror.applied(before, rev, change)
-            self.wake(woken)
 
     def _describe(
         self,
@@ -239,7 +238,7 @@ class AtomMethods(StorageCore):
         )
         self._check(reply, record.name, new=state)
         if reply.status == "MOVED":
-            _old, before, rev, woken = reply.fields
+            _old, before, rev = reply.fields
 
             def change() -> None:
                 record.detail.state = state or record.detail.state
@@ -247,7 +246,6 @@ class AtomMethods(StorageCore):
                 record.rev = rev
 
             self.mirror.applied(before, rev, change)
-            self.wake(woken)
         return reply
 
 

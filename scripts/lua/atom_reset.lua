@@ -20,14 +20,14 @@
     fence    str     the caller's fence, or empty outside any section
 
   RETURNS
-    {'MOVED', old, before, rev, wake}  reset; before and rev are the flow's revisions
-    {'SAME', old}                      it is in that state: nothing was changed
-    {'HELD', owner}                    a worker holds the atom
-    {'UNKNOWN'}                        no such atom
-    {'LOCKED'}                         others hold the lock: wait for a turn, and call again
-    {'FENCED'}                         the caller's lease on the lock is over
-    {'GONE'}                           no such flow
-    {'SCHEMA', n}                      a newer version wrote it
+    {'MOVED', old, before, rev}  reset; before and rev are the flow's revisions
+    {'SAME', old}                it is in that state: nothing was changed
+    {'HELD', owner}              a worker holds the atom
+    {'UNKNOWN'}                  no such atom
+    {'LOCKED'}                   others hold the lock: wait for a turn, and call again
+    {'FENCED'}                   the caller's lease on the lock is over
+    {'GONE'}                     no such flow
+    {'SCHEMA', n}                a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -51,6 +51,6 @@ if read('HEXISTS', atom.key, 'entries') == 1 then fields = {'failed', '', 'entri
 read('HLEN', keys.result)
 redis.call('UNLINK', keys.result)
 change_atom(flow, atom, {state = args.state, intention = 'EXECUTE'}, args.who, fields)
-local wake = follow_edit(flow, atom)
+follow_edit(flow, atom)
 commit(flow, now_ms())
-return {'MOVED', old, before, flow.rev, wake}
+return {'MOVED', old, before, flow.rev}

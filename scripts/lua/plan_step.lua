@@ -20,13 +20,13 @@
     fence     str     the caller's fence, or empty outside any section
 
   RETURNS
-    {'MORE'}               there is more to do
-    {'DONE', moves, wake}  nothing is planned any more; the flow's transitions, old and new
-                           in turn; idle workers to wake
-    {'LOCKED'}             others hold the lock: wait for a turn, and call again
-    {'FENCED'}             the caller's lease on the lock is over
-    {'GONE'}               no such flow
-    {'SCHEMA', n}          a newer version wrote it
+    {'MORE'}         there is more to do
+    {'DONE', moves}  nothing is planned any more; the flow's transitions, old and new
+                     in turn
+    {'LOCKED'}       others hold the lock: wait for a turn, and call again
+    {'FENCED'}       the caller's lease on the lock is over
+    {'GONE'}         no such flow
+    {'SCHEMA', n}    a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -43,12 +43,13 @@
 --- @include "spread"
 --- @include "spread_write"
 --- @include "visit"
+--- @include "wake"
 --- @include "walk"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
 local plan = read_plan(flow)
-if not plan.busy then return {'DONE', {}, {}} end
+if not plan.busy then return {'DONE', {}} end
 local NODES, LINKS = 50, 100
 local extra = read('HMGET', keys.plan, 'launch', 'reverts')
 plan.launch, plan.reverts = extra[1], extra[2]
@@ -157,8 +158,8 @@ if done and plan.launch then
 end
 if done then
   plan_flag(flow, false)
-  for _, worker in ipairs(idle) do redis.call('ZREM', keys.idle, worker) end
+  wake(idle, #idle)
 end
 commit(flow, now_ms())
-if done then return {'DONE', moves, idle} end
+if done then return {'DONE', moves} end
 return {'MORE'}
