@@ -2,8 +2,9 @@
 
 `BareCas` is the smallest compare-and-set that there can be. `BareAtom` sends what
 ``work_complete`` sends for an atom of a line: as many keys and arguments, the same
-commands on keys of the same form, the same reply. What an atom costs more than that is
-for deciding, and for everything around the call.
+commands on keys of the same form, the same reply; where somebody waits for what it
+opens, it leaves a hint. What an atom costs more than that is for deciding, and for
+everything around the call.
 """
 
 from __future__ import annotations
@@ -76,8 +77,12 @@ redis.call('XADD', KEYS[11], '*', 'rev', ARGV[3], 'epoch', '1', 'atom', ARGV[1],
 redis.call('HSET', KEYS[7], ARGV[4], ARGV[2])
 redis.call('ZADD', KEYS[10], ARGV[3], ARGV[1], ARGV[3], 'next')
 redis.call('HSET', KEYS[1], 'rev', ARGV[3], 'updated_at', now, 'unfinished', '224')
+if KEYS[14] then
+  redis.call('RPUSH', KEYS[14], 'look')
+  redis.call('PEXPIRE', KEYS[14], '60000')
+end
 local item = {ARGV[4], ARGV[3], ARGV[1], 1, 0, 'PENDING'}
-return {'OK', 1, 3, 'RUNNING', 'WAIT', {}, {item}}
+return {'OK', 1, 3, 'RUNNING', 'WAIT', {item}}
 """
 
 _NAMES = (
@@ -92,11 +97,13 @@ class BareAtom:
 
     Args:
         client: redis-py's, with its defaults.
+        hints: the list of somebody who waits.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, *, hints: str | None = None) -> None:
         self._client = client
         self._sha = client.script_load(ATOM_SCRIPT)
+        self._hints = [] if hints is None else [hints]
         tag = f"bare:{{{_UUID}}}"
         self._keys = [f"{tag}:{name}" for name in _NAMES]
         self._atom, self._result = f"{tag}:atom:", f"{tag}:result:"
@@ -111,10 +118,11 @@ class BareAtom:
             uuid = f"{number:036d}"
             self._client.evalsha(
                 self._sha,
-                13,
+                13 + len(self._hints),
                 *self._keys,
                 self._atom + uuid,
                 self._result + uuid,
+                *self._hints,
                 uuid,
                 "host:2482:1244b7d2",
                 str(number),

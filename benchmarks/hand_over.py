@@ -4,21 +4,28 @@ A relay: of the two successors of each leg, whoever finished it takes one, and t
 process, which was idle, is woken for the other one. What counts is the time from the
 end of the leg's own code here to the beginning of its successor's there. It stands
 beside an element that one process pushes, and another one, blocked as long, gets.
+
+Two scripts come into it: one records the leg and leaves the hint, and whoever had that
+takes with the other one. So what scripts that decide nothing, of as many arguments and
+commands, take in this order is measured as well: that is what is left of the hand-over
+where the server decides at no cost, and Python does nothing.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 
 from taskflow import flow
 from taskflow.patterns import linear_flow, unordered_flow
 
 from benchmarks import processes
+from benchmarks.bare import BareAtom
 from benchmarks.measuring import Bench, Budget, Row
 from benchmarks.processes import Note, Noted, crew
 
-_LIST = "bare-hand-over"
+_LIST, _HINTS = "bare-hand-over", "bare-hints"
 _JOIN_S = 0.3
 #: How long each task takes; so long the other process is asleep.
 _TASK_S = 0.01
@@ -40,33 +47,33 @@ def measure(bench: Bench) -> Iterator[Row]:
     url, admin, legs = bench.server.url, bench.server.admin, bench.sizes.legs
     rounds = max(3, bench.sizes.crew_rounds)
     bare_s: list[float] = []
+    scripts_s: list[float] = []
     our_s: list[float] = []
     handed_over = 0
     with (
         crew(url, 2) as both,
         processes.process(processes.pop, url) as (_, waiter),
+        processes.process(processes.pop_and_take, url) as (_, taker),
         bench.server.connect() as client,
     ):
-        for _ in range(rounds + 1):
-            bare_s.append(
-                statistics.median(
-                    processes.handed_over_s(
-                        admin,
-                        waiter,
-                        _LIST,
-                        lambda: client.rpush(_LIST, "1"),
-                        asleep_s=_TASK_S,
-                    )
-                    for _ in range(legs)
-                )
+        atom = BareAtom(client, hints=_HINTS)
+
+        def given_s(to: Connection, what: str, give: Callable[[], object]) -> float:
+            return statistics.median(
+                processes.handed_over_s(admin, to, what, give, asleep_s=_TASK_S)
+                for _ in range(legs)
             )
+
+        for _ in range(rounds + 1):
+            bare_s.append(given_s(waiter, _LIST, lambda: client.rpush(_LIST, "1")))
+            scripts_s.append(given_s(taker, _HINTS, lambda: atom.burst(1)))
             both.load(range(2), relay, legs)
             both.start(range(2))
             notes = [note for part in both.ended(range(2)) for note in part.notes]
             gaps_s = _gaps_s(notes, legs)
             our_s.append(statistics.median(gaps_s))
             handed_over += len(gaps_s)
-    del bare_s[0], our_s[0]  # the first ones warm up
+    del bare_s[0], scripts_s[0], our_s[0]  # the first ones warm up
     yield Row(
         "atom to its successor elsewhere / RPUSH to BLPOP",
         [ours / bare for ours, bare in zip(our_s, bare_s, strict=True)],
@@ -74,10 +81,16 @@ def measure(bench: Bench) -> Iterator[Row]:
         budget=Budget(3, at_least=False),
         detail=[
             f"an element: {statistics.median(bare_s) * 1e6:.0f} µs",
+            f"between two scripts: {statistics.median(scripts_s) * 1e6:.0f} µs",
             f"an atom: {statistics.median(our_s) * 1e6:.0f} µs",
             f"handed over: {handed_over} of {legs * (rounds + 1)}",
         ],
-        raw={"bare_s": bare_s, "atom_s": our_s},
+        raw={"bare_s": bare_s, "scripts_s": scripts_s, "atom_s": our_s},
+    )
+    yield Row(
+        "the same by two scripts that decide nothing / RPUSH to BLPOP",
+        [both / bare for both, bare in zip(scripts_s, bare_s, strict=True)],
+        unit="x",
     )
 
 

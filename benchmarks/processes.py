@@ -21,6 +21,7 @@ import redis
 from taskflow import flow, task
 
 import redisflow
+from benchmarks.bare import BareAtom
 
 #: How long another process is waited for.
 PATIENCE_S = 120
@@ -67,6 +68,19 @@ def pop(url: str, pipe: Connection) -> None:
     ):
         while True:
             client.blpop([pipe.recv()], PATIENCE_S)
+            pipe.send(time.monotonic())
+
+
+def pop_and_take(url: str, pipe: Connection) -> None:
+    """Wait likewise, and then call a script that decides nothing before it answers."""
+    with (
+        redis.Redis.from_url(url, socket_timeout=None) as client,
+        contextlib.suppress(EOFError),
+    ):
+        atom = BareAtom(client)
+        while True:
+            client.blpop([pipe.recv()], PATIENCE_S)
+            atom.burst(1)
             pipe.send(time.monotonic())
 
 

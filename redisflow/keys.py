@@ -25,7 +25,8 @@ they are hints that can be rebuilt, never the truth.
 ``<ns>:{F}:lock_queue``         zset    owner that waits -> ticket
 ``<ns>:{F}:lock_owners``        hash    owner -> what it holds or waits for, and who
 ``<ns>:{F}:lock_wake:<owner>``  list    wake-up hints of one that waits for the lock
-``<ns>:wake:<worker>``          list    wake-up hints of one worker
+``<ns>:{F}:wake:<worker>``      list    wake-up hints of one worker
+``<ns>:wake:<server>``          list    and of one that serves submitted flows
 ``<ns>:book:<uuid>``            hash    a logbook
 ``<ns>:books``, ``<ns>:flows``  zset    uuids by the time of their creation
 ``<ns>:atom-index``             hash    atom uuid -> flow uuid, of logbooks' atoms
@@ -192,6 +193,10 @@ class FlowKeys(LockKeys):
         """The journal."""
         return self._key("events")
 
+    def wake(self, worker: str) -> str:
+        """Name the list of wake-up hints of a worker."""
+        return self._key(f"wake:{worker}")
+
     def atom(self, atom_uuid: str) -> str:
         """Name the hash of one atom."""
         return self._key(f"atom:{atom_uuid}")
@@ -244,6 +249,6 @@ class Keys:
         """Name the hash of one logbook."""
         return f"{self.namespace}:book:{book_uuid}"
 
-    def wake(self, worker: str) -> str:
-        """Name the list that holds a worker's wake-up hints."""
-        return f"{self.namespace}:wake:{worker}"
+    def wake(self, server: str) -> str:
+        """Name the list of wake-up hints of a worker that serves submitted flows."""
+        return f"{self.namespace}:wake:{server}"

@@ -114,7 +114,7 @@ def _fields(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
             ("type", record.get("type") in ("task", "retry")),
             ("rev", record.get("rev", "").isdigit()),
             ("round", record.get("round", "").isdigit()),
-            ("attempt", record.get("attempt", "").isdigit()),
+            ("attempt", record.get("attempt", "0").isdigit()),
             ("node", re.fullmatch(r"\d*", record.get("node", "")) is not None),
         ):
             if not right:
@@ -138,11 +138,10 @@ def _names(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
         record = snapshot.records.get(uuid)
         if record is None:
             yield found("names", f"atom {name!r} is gone", key=snapshot.keys.atom(uuid))
-        elif (record.get("name"), record.get("uuid")) != (name, uuid):
-            said = f"name {record.get('name')!r}, uuid {record.get('uuid')}"
+        elif record.get("name") != name:
             yield found(
                 "names",
-                f"{said} stand in the record of {name!r}, {uuid}",
+                f"name {record.get('name')!r} stands in the record of {name!r}",
                 key=snapshot.keys.atom(uuid),
             )
     first = set(snapshot.atoms.values())

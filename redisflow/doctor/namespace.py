@@ -19,7 +19,7 @@ from redisflow.persistence import RedisBackend
 
 _PAGE = 500
 _LOCK_KEYS = {"lock", "lock_readers", "lock_queue", "lock_owners"}
-_FLOW_KEY = re.compile(r"(?:atom|result):(?P<record>.+)|lock_wake:.+|(?P<name>[a-z_]+)")
+_FLOW_KEY = re.compile(r"(?:atom|result):(?P<record>.+)|(?P<name>[a-z_]+)")
 _RECORD = re.compile(r":(?:atom|result):(.+)$", re.DOTALL)
 _INDEXES = ("books", "flows", "submitted", "servers", "atom-index")
 
@@ -32,7 +32,7 @@ class Found:
         flows: uuids of flows that have their own hash.
         tagged: uuid of a flow -> its keys.
         books: uuids of logbooks.
-        hints: lists of hints of workers.
+        hints: lists of hints.
         unknown: keys that no rule of `redisflow.keys` knows.
     """
 
@@ -82,8 +82,11 @@ def look_around(client: Client, keys: Keys) -> Found:
 
 def _sort_tagged(found: Found, key: str, tag: str, name: str) -> None:
     known = _FLOW_KEY.fullmatch(name)
-    if tag.startswith("lock:"):
-        if name not in _LOCK_KEYS and not name.startswith("lock_wake:"):
+    of_lock = tag.startswith("lock:")
+    if name.startswith("lock_wake:") or (name.startswith("wake:") and not of_lock):
+        found.hints.append(key)
+    elif of_lock:
+        if name not in _LOCK_KEYS:
             found.unknown.append(key)
     elif known is None or (known["name"] and known["name"] not in KINDS):
         found.unknown.append(key)

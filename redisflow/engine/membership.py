@@ -51,7 +51,7 @@ class Membership:
         self._lease_s = lease_s
         self._lease = self._new_lease()
         self._scripts = storage.backend.scripts_of(storage.flow_uuid)
-        self._wake_key = storage.backend.keys.wake(self.id)
+        self._wake_key = self._scripts.keys.wake(self.id)
         self._heart: FlowScripts | None = None
         self._epoch = 0
         self._damage: CorruptKey | None = None
@@ -92,8 +92,7 @@ class Membership:
         more = 1
         while more:
             reply = self._scripts.call("worker_leave", worker=self.id)
-            _taken, more, woken = reply.fields
-            self._storage.wake(woken)
+            more = reply.fields[1]
         self._storage.backend.client.execute("DEL", self._wake_key)
         self._close_heart()
 
@@ -191,10 +190,9 @@ def sweep(
         )
         if reply.status == "NONE":
             break
-        worker, taken, more, woken = reply.fields
+        worker, taken, more = reply.fields
         workers.add(worker)
         storage.mirror.suspect()
-        storage.wake(woken)
         if taken or not dead:
             logger.warning(
                 "worker %s is dead: items taken back: %d",

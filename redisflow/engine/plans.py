@@ -13,8 +13,7 @@ def carry_on_plan(storage: Storage, scripts: FlowScripts, *, who: str) -> list[M
     while True:
         reply = scripts.call("plan_step", who=who)
         if reply.status != "MORE":
-            moves, woken = reply.fields
-            storage.wake(woken)
+            (moves,) = reply.fields
             storage.mirror.suspect()
             return moves_of(moves)
 

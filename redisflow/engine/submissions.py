@@ -14,6 +14,7 @@ minute: their submitter is on its way.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from redisflow.client import ServerError
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.loading import META_RUN_ID
-from redisflow.errors import CorruptKey
+from redisflow.errors import CorruptKey, Refused
 from redisflow.keys import SCHEMA
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run_many
@@ -29,8 +30,9 @@ from redisflow.persistence.commands import Command, run_many
 #: For how long an entry may be in the index before its flow is marked.
 GRACE_MS = 60_000
 
-#: Servers that are told of one submission.
-_TOLD = 100
+#: Servers that are told of one submission, and for how long a hint is kept that nobody
+#: has taken.
+_TOLD, _HINT_MS = 100, 60_000
 _PAGE = 200
 
 _HEAD = ("submitted", "ended", "submitted:request", "schema", "starter")
@@ -125,7 +127,12 @@ class Submissions:
                 ("ZRANGE", keys.servers, 0, _TOLD - 1),
             ],
         )
-        self._backend.wake(uuid, servers)
+        commands: list[Command] = []
+        for server in servers:
+            key = keys.wake(server.decode())
+            commands += [("RPUSH", key, uuid), ("PEXPIRE", key, _HINT_MS)]
+        with contextlib.suppress(Refused):  # who serves looks for itself soon
+            self._client.execute_many(commands)
         return len(servers)
 
     def serve(self, server: str, lease_ms: int) -> int:

@@ -135,7 +135,7 @@ class Worker:
             return Handout(stale=True)
         if reply.status == "PLANNED":
             return Handout(planned=True, retake=True)
-        _before, rev, state, what_next, _woken, items = reply.fields
+        _before, rev, state, what_next, items = reply.fields
         if items:
             return self._handout(reply)
         self._mirror.applied(-1, rev)
@@ -208,8 +208,6 @@ class Worker:
         )
         self._storage.raised_halts.append(failure)
         self._note(reply)
-        if reply.status == "OK":
-            self._storage.wake(reply.fields[2])
 
     def halt(self, item: Item, failure: Failure) -> None:
         """Give an item back that could not be begun, and end the run for it."""
@@ -242,14 +240,11 @@ class Worker:
         )
         if reply.status != "OK":
             return None
-        old, state, workers, more = reply.fields
+        old, state, more = reply.fields
         while more:
             reply = self._scripts.call("flow_expire", first=more)
             more = reply.fields[0] if reply.status == "MORE" else 0
         self._mirror.suspect()
-        self._storage.wake(
-            worker for worker in workers if worker.decode() != self._membership.id
-        )
         return Move(old.decode(), state.decode())
 
     def _handout(
@@ -257,9 +252,7 @@ class Worker:
     ) -> Handout:
         if reply.status == "ENDED":
             return Handout(ended=reply.fields[0].decode())
-        before, rev, state, what_next, woken, rows = reply.fields
-        if woken:
-            self._storage.wake(woken)
+        before, rev, state, what_next, rows = reply.fields
         items = [self._item(row) for row in rows]
         if done is not None and done.atom is not None and outcome is not None:
             keep_raised(done.atom, outcome.state, outcome.result)

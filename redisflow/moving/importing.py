@@ -231,7 +231,7 @@ class _Import:
             more = 1
             while more:
                 reply = self._scripts.call("worker_leave", worker=worker)
-                taken, more, _woken = reply.fields
+                taken, more = reply.fields
                 given_back += taken
         while self._scripts.call("plan_step", who=operator_id()).status == "MORE":
             pass
@@ -329,10 +329,8 @@ class _Import:
     def _named(self, record: Mapping[str, Any]) -> list[Argument]:
         kind, fields = record["kind"], fields_in(record)
         subject = record["id"] if kind == "event" else self._atom(record["uuid"])
-        if kind == "atom":
-            fields[b"uuid"] = subject.encode()
-            if record["indexed"]:
-                self._indexed.append(subject)
+        if kind == "atom" and record["indexed"]:
+            self._indexed.append(subject)
         if kind == "event":
             fields[b"atom"] = self._atom(fields.get(b"atom", b"").decode()).encode()
         return [kind, subject, *_list(fields)]

@@ -114,8 +114,7 @@ def set_result(
         raise at_work(subject)
     if reply.status == "UNKNOWN":
         raise NotFound(f"Unknown atom name '{name}'")
-    old, _rev, woken = reply.fields
-    subject.storage.wake(woken)
+    old = reply.fields[0]
     carry_on_plan(subject.storage, subject.scripts, who=subject.who)
     return old.decode() or states.PENDING, state
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from taskflow.persistence import base
@@ -12,14 +11,11 @@ from redisflow.client import Client
 from redisflow.codec import Codec
 from redisflow.codec.environment import codec_of_environment
 from redisflow.config import Config, from_conf, parse_url
-from redisflow.errors import ConfigError, Refused
+from redisflow.errors import ConfigError
 from redisflow.keys import Keys
 from redisflow.persistence.connection import RedisConnection
 from redisflow.rwlock import flow_scripts
-from redisflow.scripts import Argument, FlowScripts
-
-#: For how long a hint is kept that nobody has taken.
-WAKE_MS = 60_000
+from redisflow.scripts import FlowScripts
 
 
 class RedisBackend(base.Backend):
@@ -67,19 +63,6 @@ class RedisBackend(base.Backend):
         """Which namespace of which server this is, without passwords."""
         config = self.config
         return f"{config.address}/{config.db}:{config.namespace}"
-
-    def wake(self, flow_uuid: str, workers: Iterable[bytes]) -> None:
-        """Push a hint to each of the named workers of a flow.
-
-        A hint is lost where the server refuses it, at full memory for instance: who
-        waits looks for itself soon.
-        """
-        commands: list[tuple[Argument, ...]] = []
-        for worker in workers:
-            key = self.keys.wake(worker.decode())
-            commands += [("RPUSH", key, flow_uuid), ("PEXPIRE", key, WAKE_MS)]
-        with contextlib.suppress(Refused):
-            self.client.execute_many(commands)
 
     def get_connection(self) -> RedisConnection:
         """Return a connection; all of a backend share its pool."""

@@ -20,6 +20,7 @@ from redisflow.persistence.records import (
     history_from,
     pairs,
     parse_atom,
+    parse_atoms,
     parse_flow,
     parse_payload,
 )
@@ -53,8 +54,7 @@ def read_flow(
     while more:
         reply = scripts.call("flow_sync", since=since, limit=SYNC_PAGE)
         since, more, flow_fields, found, _live = reply.fields
-        for flat in found:
-            record = parse_atom(flat, codec, key_of=keys.atom)
+        for record in parse_atoms(found, codec, keys):
             atoms[record.uuid] = record
     flow = parse_flow(flow_fields, codec, key=keys.flow)
     return flow, sorted(atoms.values(), key=lambda record: record.place)
@@ -114,7 +114,7 @@ def read_atom_detail(
         return None
     atom, result = reply.fields
     keys, codec = scripts.keys, backend.codec
-    record = parse_atom(atom, codec, key_of=lambda _uuid: keys.atom(uuid))
+    record = parse_atom(uuid, atom, codec, key=keys.atom(uuid))
     _fill_results(record, dict(pairs(result)), codec, key=keys.result(uuid))
     _note_atom(record, backend, keys.flow_uuid)
     return record.detail

@@ -19,6 +19,7 @@ from taskflow.persistence import models
 
 from redisflow.codec import Codec, loads_plain
 from redisflow.errors import CorruptKey
+from redisflow.keys import FlowKeys
 
 #: What scripts write of an atom's progress is a number, and never encrypted.
 _PROGRESS, _NUMBER = b"meta:progress", re.compile(rb"[01]\.[0-9]+")
@@ -48,7 +49,6 @@ _PLAIN: Mapping[bytes, str] = {
         "started_at",
         "state",
         "type",
-        "uuid",
         "version",
     )
 }
@@ -203,13 +203,16 @@ def parse_flow(flat: Sequence[bytes], codec: Codec, *, key: str) -> FlowRecord:
     return record
 
 
-def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecord:
+def parse_atom(
+    uuid: str, flat: Sequence[bytes], codec: Codec, *, key: str
+) -> AtomRecord:
     """Read the hash of an atom.
 
     Args:
+        uuid: the atom's.
         flat: names and values in turn.
         codec: decodes its metadata.
-        key_of: gives the key for a uuid, to name it in an error.
+        key: where it stands, to name it in an error.
 
     Raises:
         CorruptKey: a field is missing or not understood.
@@ -217,10 +220,8 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
     fields: dict[str, str] = {}
     meta: dict[str, Any] = {}
     injected: dict[str, Any] = {}
-    found = dict(pairs(flat))
-    key = key_of(found.get(b"uuid", b"?").decode(errors="replace"))
     try:
-        for name, value in found.items():
+        for name, value in pairs(flat):
             plain = _PLAIN.get(name)
             if plain is not None:
                 fields[plain] = value.decode()
@@ -232,7 +233,7 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
                 injected[name[9:].decode()] = codec.decode(value, key=key)
         if injected:
             meta[META_INJECTED] = {**(meta.get(META_INJECTED) or {}), **injected}
-        detail = DETAIL_CLASSES[fields["type"]](fields["name"], fields["uuid"])
+        detail = DETAIL_CLASSES[fields["type"]](fields["name"], uuid)
         detail.state = fields.get("state") or None
         detail.intention = fields.get("intention", "EXECUTE")
         detail.version = fields.get("version") or None
@@ -257,6 +258,19 @@ def parse_atom(flat: Sequence[bytes], codec: Codec, *, key_of: Any) -> AtomRecor
         raise CorruptKey(message, key=key) from error
 
 
+def parse_atoms(
+    found: Sequence[Any], codec: Codec, keys: FlowKeys
+) -> Iterator[AtomRecord]:
+    """Read what flow_sync tells of atoms: uuids and hashes in turn.
+
+    Raises:
+        CorruptKey: a field is missing or not understood.
+    """
+    for name, flat in zip(found[::2], found[1::2], strict=True):
+        uuid = name.decode()
+        yield parse_atom(uuid, flat, codec, key=keys.atom(uuid))
+
+
 class NewAtom(NamedTuple):
     """An atom that is to have details.
 
@@ -264,7 +278,7 @@ class NewAtom(NamedTuple):
         name: its name in the flow.
         type: ``task`` or ``retry``.
         version: its version, as text.
-        provides: name -> index into its result, as JSON.
+        provides: name -> index into its result, as JSON; empty if it provides nothing.
     """
 
     name: str

@@ -312,8 +312,7 @@ class Saver:
         """Write a batch; returns the revision of each atom before and after."""
         rest = [word for atom in atoms for word in atom.words()]
         reply = self._call(plan, atoms, "atom_write", rest=rest, who="", create=create)
-        wake, revs = reply.fields
-        self._backend.wake(plan.detail.uuid, wake)
+        (revs,) = reply.fields
         return list(zip(revs[::2], revs[1::2], strict=True))
 
     def _note(
@@ -382,8 +381,7 @@ class Saver:
             )
             if reply.status == "NONE":
                 return
-            _worker, _taken, more, wake = reply.fields
-            self._backend.wake(plan.detail.uuid, wake)
+            more = reply.fields[2]
 
 
 def _batches(questions: Sequence[list[Argument]]) -> Iterator[list[Argument]]:

@@ -187,7 +187,7 @@ class AtomMethods(StorageCore):
         reply = self._move("atom_reset", of=record.uuid, atom=record.uuid, state=state)
         self._check(reply, atom_name)
         if reply.status == "MOVED":
-            _old, before, rev, woken = reply.fields
+            _old, before, rev = reply.fields
             record.raised.clear()
 
             def change() -> None:
@@ -196,7 +196,6 @@ class AtomMethods(StorageCore):
                 record.rev, record.failed, record.entries = rev, "", 0
 
             self.mirror.applied(before, rev, change)
-            self.wake(woken)
 
     def _describe(
         self,
@@ -237,7 +236,7 @@ class AtomMethods(StorageCore):
         )
         self._check(reply, record.name, new=state)
         if reply.status == "MOVED":
-            _old, before, rev, woken = reply.fields
+            _old, before, rev = reply.fields
 
             def change() -> None:
                 record.detail.state = state or record.detail.state
@@ -245,7 +244,6 @@ class AtomMethods(StorageCore):
                 record.rev = rev
 
             self.mirror.applied(before, rev, change)
-            self.wake(woken)
         return reply
 
 
@@ -258,4 +256,5 @@ def _as_new_atom(atom: object) -> NewAtom:
         raise ValueError(f"{kind} name must be non-empty")
     as_name(atom.name)
     version = version_text(misc.get_version_string(atom))
-    return NewAtom(atom.name, kind, version, dumps_plain(dict(atom.save_as)))
+    provides = dumps_plain(dict(atom.save_as)) if atom.save_as else b""
+    return NewAtom(atom.name, kind, version, provides)

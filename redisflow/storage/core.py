@@ -7,7 +7,7 @@ import itertools
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from taskflow.persistence import models
@@ -101,10 +101,6 @@ class StorageCore:
             yield
         finally:
             self._local.pinned = depth
-
-    def wake(self, workers: Iterable[bytes]) -> None:
-        """Push a hint to each of the named workers."""
-        self._backend.wake(self.flow_uuid, workers)
 
     def _call(
         self,

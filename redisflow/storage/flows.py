@@ -44,9 +44,8 @@ class FlowMethods(StorageCore):
             )
         if reply.status == "IGNORED":
             return False, old
-        rev, woken = reply.fields[1:]
+        rev = reply.fields[1]
         self.mirror.applied(rev - 1, rev, lambda: self.mirror.show_state(state))
-        self.wake(woken)
         return True, old
 
     def set_flow_state(self, state: str) -> None:
@@ -61,9 +60,8 @@ class FlowMethods(StorageCore):
             live = reply.fields[0]
             raise InvalidState(f"flow {self.flow_name!r} is being run by {live}")
         if reply.status == "MOVED":
-            rev, woken = reply.fields[1:]
+            rev = reply.fields[1]
             self.mirror.applied(rev - 1, rev, lambda: self.mirror.show_state(state))
-            self.wake(woken)
 
     def update_flow_metadata(
         self, update_with: Pairs | Iterable[tuple[str, Any]] | None

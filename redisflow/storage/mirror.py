@@ -38,7 +38,7 @@ from redisflow.persistence.records import (
     AtomRecord,
     FlowRecord,
     history_from,
-    parse_atom,
+    parse_atoms,
     parse_flow,
     parse_payload,
 )
@@ -146,16 +146,16 @@ class Mirror:
             history than it was.
         """
         changed: list[AtomRecord] = []
-        codec, key_of = self._backend.codec, self._scripts.keys.atom
+        codec, keys = self._backend.codec, self._scripts.keys
         while True:
             reply = self._scripts.call("flow_sync", since=rev, limit=SYNC_PAGE)
             before = rev
             rev, more, fields, found, self.live = reply.fields
-            flow = parse_flow(fields, codec, key=self._scripts.keys.flow)
+            flow = parse_flow(fields, codec, key=keys.flow)
             if rev < before or (known is not None and known.history != flow.history):
                 return None
             known = flow
-            changed += [parse_atom(flat, codec, key_of=key_of) for flat in found]
+            changed += parse_atoms(found, codec, keys)
             if not more:
                 return flow, changed
 

@@ -74,14 +74,13 @@ class ResultMethods(StorageCore):
             raise StaleToken(message, atom=atom_name)
         self._check(reply, atom_name)
         if reply.status == "OK":
-            _old, before, rev, woken = reply.fields
+            _old, before, rev = reply.fields
 
             def change() -> None:
                 put(record, state, result, rev)
                 self.mirror.note_failed(record)
 
             self.mirror.applied(before, rev, change)
-            self.wake(woken)
         keep_raised(record, state, result)
         if state == states.SUCCESS and record.detail.intention == states.EXECUTE:
             self.warn_unsupplied(atom_name, result)

@@ -73,9 +73,8 @@ class RetryMethods(StorageCore):
         reply = self._request("retry_clear", record, state=state)
         self._check(reply, retry_name)
         if reply.status == "OK":
-            _old, _before, rev, woken = reply.fields
+            _old, _before, rev = reply.fields
             self.mirror.applied(-1, rev)
-            self.wake(woken)
 
     def get_retry_history(self, retry_name: str) -> retry.History:
         """Return the history of one retry.

@@ -209,6 +209,12 @@ class ValueMethods(AtomMethods, ResultMethods):
         Raises:
             NotFound: one has no value.
         """
+        if not args_mapping and self.mirror.live > 1:
+            # Nothing is needed of what others have done. A process that is alone looks
+            # once, and then follows by its own changes.
+            if atom_name:
+                self._known(atom_name)
+            return {}
         self._refresh()
         injected: list[Pairs] = []
         if atom_name:

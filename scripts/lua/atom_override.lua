@@ -23,14 +23,14 @@
     sent     str    which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', old, rev, wake}  it has the result; old is the state before, wake idle workers
-    {'HELD', owner}         a worker holds the atom
-    {'LIVE', live}          that many workers are at work: no failure is given now
-    {'UNKNOWN'}             no such task
-    {'LOCKED'}              others hold the lock: wait for a turn, and call again
-    {'FENCED'}              the caller's lease on the lock is over
-    {'GONE'}                no such flow
-    {'SCHEMA', n}           a newer version wrote it
+    {'OK', old, rev}  it has the result; old is the state before
+    {'HELD', owner}   a worker holds the atom
+    {'LIVE', live}    that many workers are at work: no failure is given now
+    {'UNKNOWN'}       no such task
+    {'LOCKED'}        others hold the lock: wait for a turn, and call again
+    {'FENCED'}        the caller's lease on the lock is over
+    {'GONE'}          no such flow
+    {'SCHEMA', n}     a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -53,12 +53,12 @@ check_derived()
 local old, aside = atom.state, 'replaced:' .. int(flow.rev + 1)
 local kept = read('HMGET', keys.result, 'results', 'failure')
 if (kept[1] or kept[2]) == args.payload and old == args.state then
-  return {'OK', old, flow.rev, {}}
+  return {'OK', old, flow.rev}
 end
 if kept[1] or kept[2] then redis.call('HSET', keys.result, aside, kept[1] or kept[2]) end
 local failed = mark_result(keys.result, atom, args.state, args.payload)
 change_atom(flow, atom, {state = args.state, intention = 'EXECUTE'}, args.who,
   {'writer', args.who, 'writer_round', int(atom.round), 'failed', failed})
-local wake = follow_edit(flow, atom)
+follow_edit(flow, atom)
 commit(flow, now)
-return {'OK', old, flow.rev, wake}
+return {'OK', old, flow.rev}

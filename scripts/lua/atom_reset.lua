@@ -22,14 +22,14 @@
     sent     str     which sending this is: heed_sent tells
 
   RETURNS
-    {'MOVED', old, before, rev, wake}  reset; before and rev are the flow's revisions
-    {'SAME', old}                      it is in that state: nothing was changed
-    {'HELD', owner}                    a worker holds the atom
-    {'UNKNOWN'}                        no such atom
-    {'LOCKED'}                         others hold the lock: wait for a turn, and call again
-    {'FENCED'}                         the caller's lease on the lock is over
-    {'GONE'}                           no such flow
-    {'SCHEMA', n}                      a newer version wrote it
+    {'MOVED', old, before, rev}  reset; before and rev are the flow's revisions
+    {'SAME', old}                it is in that state: nothing was changed
+    {'HELD', owner}              a worker holds the atom
+    {'UNKNOWN'}                  no such atom
+    {'LOCKED'}                   others hold the lock: wait for a turn, and call again
+    {'FENCED'}                   the caller's lease on the lock is over
+    {'GONE'}                     no such flow
+    {'SCHEMA', n}                a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -47,7 +47,7 @@ local atom = read_atom(args.atom)
 if not atom then return {'UNKNOWN'} end
 local old, before = atom.state, flow.rev
 local moved_from, moved_rev = moved_before(flow, args.atom, args.who, args.since)
-if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev, {}} end
+if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev} end
 if old == args.state then return {'SAME', old} end
 if atom.owner ~= '' then return {'HELD', atom.owner} end
 check_derived()
@@ -56,6 +56,6 @@ if read('HEXISTS', atom.key, 'entries') == 1 then fields = {'failed', '', 'entri
 read('HLEN', keys.result)
 redis.call('UNLINK', keys.result)
 change_atom(flow, atom, {state = args.state, intention = 'EXECUTE'}, args.who, fields)
-local wake = follow_edit(flow, atom)
+follow_edit(flow, atom)
 commit(flow, now_ms())
-return {'MOVED', old, before, flow.rev, wake}
+return {'MOVED', old, before, flow.rev}

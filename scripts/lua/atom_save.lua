@@ -24,13 +24,13 @@
     sent       str     which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', old, before, rev, wake}  recorded; before and rev are the flow's revisions
-    {'STALE', writer}               another has finished it in this round, or holds it
-    {'UNKNOWN'}                     no such task
-    {'LOCKED'}                      others hold the lock: wait for a turn, and call again
-    {'FENCED'}                      the caller's lease on the lock is over
-    {'GONE'}                        no such flow
-    {'SCHEMA', n}                   a newer version wrote it
+    {'OK', old, before, rev}  recorded; before and rev are the flow's revisions
+    {'STALE', writer}         another has finished it in this round, or holds it
+    {'UNKNOWN'}               no such task
+    {'LOCKED'}                others hold the lock: wait for a turn, and call again
+    {'FENCED'}                the caller's lease on the lock is over
+    {'GONE'}                  no such flow
+    {'SCHEMA', n}             a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -49,7 +49,7 @@ check_log()
 local atom = read_atom(args.atom)
 if not atom or read('HGET', atom.key, 'type') ~= 'task' then return {'UNKNOWN'} end
 local saved_from, saved_rev = moved_before(flow, args.atom, args.who, args.since)
-if saved_from then return {'OK', saved_from, saved_rev - 1, saved_rev, {}} end
+if saved_from then return {'OK', saved_from, saved_rev - 1, saved_rev} end
 if atom.owner ~= '' then return {'STALE', atom.owner} end
 local other = finished_by(atom, args.state, keys.result)
 if other and other ~= args.writer then return {'STALE', other} end
@@ -59,7 +59,6 @@ local old, before = atom.state, flow.rev
 local failed = mark_result(keys.result, atom, args.state, args.payload)
 change_atom(flow, atom, {state = args.state}, args.who,
   {'writer', args.writer, 'writer_round', int(atom.round), 'failed', failed})
-local wake = {}
-if old ~= args.state then wake = follow_edit(flow, atom) end
+if old ~= args.state then follow_edit(flow, atom) end
 commit(flow, now_ms())
-return {'OK', old, before, flow.rev, wake}
+return {'OK', old, before, flow.rev}

@@ -24,16 +24,16 @@
     sent       str     which sending this is: heed_sent tells
 
   RETURNS
-    {'MOVED', old, before, rev, wake}  it is so now; before and rev are the flow's revisions
-    {'SAME', old}                      it was so already
-    {'OTHER', old}                     the state is not the expected one
-    {'INVALID', old}                   taskflow does not allow it
-    {'HELD', owner}                    a worker holds the atom
-    {'UNKNOWN'}                        no such atom
-    {'LOCKED'}                         others hold the lock: wait for a turn, and call again
-    {'FENCED'}                         the caller's lease on the lock is over
-    {'GONE'}                           no such flow
-    {'SCHEMA', n}                      a newer version wrote it
+    {'MOVED', old, before, rev}  it is so now; before and rev are the flow's revisions
+    {'SAME', old}                it was so already
+    {'OTHER', old}               the state is not the expected one
+    {'INVALID', old}             taskflow does not allow it
+    {'HELD', owner}              a worker holds the atom
+    {'UNKNOWN'}                  no such atom
+    {'LOCKED'}                   others hold the lock: wait for a turn, and call again
+    {'FENCED'}                   the caller's lease on the lock is over
+    {'GONE'}                     no such flow
+    {'SCHEMA', n}                a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -54,7 +54,7 @@ local old, before = atom.state, flow.rev
 local to = args.state ~= '' and args.state or old
 local intention = args.intention ~= '' and args.intention or atom.intention
 local moved_from, moved_rev = moved_before(flow, args.atom, args.who, args.since)
-if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev, {}} end
+if moved_from then return {'MOVED', moved_from, moved_rev - 1, moved_rev} end
 if args.expected ~= '' and old ~= args.expected then return {'OTHER', old} end
 if to == old and intention == atom.intention then return {'SAME', old} end
 if atom.owner ~= '' then return {'HELD', atom.owner} end
@@ -64,6 +64,6 @@ if args.checked == 1 and to ~= old
 end
 check_derived()
 change_atom(flow, atom, {state = to, intention = intention}, args.who)
-local wake = follow_edit(flow, atom)
+follow_edit(flow, atom)
 commit(flow, now_ms())
-return {'MOVED', old, before, flow.rev, wake}
+return {'MOVED', old, before, flow.rev}

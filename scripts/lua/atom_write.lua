@@ -24,8 +24,8 @@
                        remove; fields of its results with their values; such fields to remove
 
   RETURNS
-    {'OK', wake, revs}           written; wake names idle workers; revs has the revision of
-                                 each atom before and after, 0 before for a new one
+    {'OK', revs}                 written; revs has the revision of each atom before and
+                                 after, 0 before for a new one
     {'HELD', uuid, owner, live}  a worker holds this atom; live = 0 if its lease is over
     {'KIND', uuid, type}         this atom is of another type
     {'UNKNOWN', uuid}            no such atom
@@ -55,6 +55,6 @@ for _, edit in ipairs(edits) do
   if edit.moved and (edit.atom.node ~= '' or not moved) then moved = edit.atom end
   revs[#revs + 1] = write_edit(flow, edit)
 end
-local wake = moved and follow_edit(flow, moved) or {}
+if moved then follow_edit(flow, moved) end
 if flow.changes[1] then commit(flow, now_ms()) end
-return {'OK', wake, revs}
+return {'OK', revs}

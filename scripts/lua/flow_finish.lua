@@ -27,17 +27,16 @@
     sent     str     which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', old, state, workers, more}
-                                 the run ended in this state; workers to tell; more > 0:
-                                 flow_expire goes on from there
-    {'ENDED', state}             it had ended, like this
-    {'AGAIN'}                    there is work again, or a look at all atoms comes first: the
-                                 claim is dropped, take
-    {'STALE'}                    the claim is no longer the worker's
-    {'LOCKED'}                   others hold the lock: wait for a turn, and call again
-    {'FENCED'}                   the caller's lease on the lock is over
-    {'GONE'}                     no such flow
-    {'SCHEMA', n}                a newer version wrote it
+    {'OK', old, state, more}  the run ended in this state; more > 0: flow_expire goes on
+                              from there
+    {'ENDED', state}          it had ended, like this
+    {'AGAIN'}                 there is work again, or a look at all atoms comes first: the
+                              claim is dropped, take
+    {'STALE'}                 the claim is no longer the worker's
+    {'LOCKED'}                others hold the lock: wait for a turn, and call again
+    {'FENCED'}                the caller's lease on the lock is over
+    {'GONE'}                  no such flow
+    {'SCHEMA', n}             a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -48,6 +47,7 @@
 --- @include "expire_flow"
 --- @include "holds"
 --- @include "rebuild"
+--- @include "wake"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 if args.run <= flow.ended then
@@ -108,4 +108,5 @@ local keep_ms = tonumber(read('HGET', keys.flow, 'retention_ms') or '')
 if state == 'SUSPENDED' then keep_ms = nil end
 if keep_ms then row[#row + 1], row[#row + 2] = 'expires_at', int(now + keep_ms) end
 commit_flow(flow, now)
-return {'OK', old, state, tell, keep_ms and expire_flow(now + keep_ms) or 0}
+wake(tell, #tell, args.worker)
+return {'OK', old, state, keep_ms and expire_flow(now + keep_ms) or 0}

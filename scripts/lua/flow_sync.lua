@@ -12,8 +12,9 @@
 
   RETURNS
     {'OK', rev, more, flow, atoms, live}  rev that the caller now has; more = 1 if it has
-                                          to ask again; the flow's hash and those of the
-                                          changed atoms, flat; how many workers live
+                                          to ask again; the flow's hash, flat; for each
+                                          changed atom its uuid and its hash, in turn;
+                                          how many workers live
     {'GONE'}                              no such flow
     {'SCHEMA', n}                         a newer version wrote it
 ]]
@@ -29,6 +30,7 @@ local rows = read('ZRANGEBYSCORE', keys.changes, '(' .. int(args.since), '+inf',
 local atoms, rev, more = {}, flow.rev, 0
 for i = 1, #rows, 2 do
   if rows[i] ~= '-' then
+    atoms[#atoms + 1] = rows[i]
     atoms[#atoms + 1] = read('HGETALL', record_key('atom', rows[i]))
   end
 end

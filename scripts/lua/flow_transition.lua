@@ -19,14 +19,14 @@
     sent    str     which sending this is: heed_sent tells
 
   RETURNS
-    {'MOVED', old, rev, wake}  it is in the new state; wake names idle workers
-    {'IGNORED', old}           taskflow ignores this transition, and so does this
-    {'INVALID', old}           taskflow does not allow it
-    {'HELD', live}             that many workers run it: it is not forced
-    {'LOCKED'}                 others hold the lock: wait for a turn, and call again
-    {'FENCED'}                 the caller's lease on the lock is over
-    {'GONE'}                   no such flow
-    {'SCHEMA', n}              a newer version wrote it
+    {'MOVED', old, rev}  it is in the new state
+    {'IGNORED', old}     taskflow ignores this transition, and so does this
+    {'INVALID', old}     taskflow does not allow it
+    {'HELD', live}       that many workers run it: it is not forced
+    {'LOCKED'}           others hold the lock: wait for a turn, and call again
+    {'FENCED'}           the caller's lease on the lock is over
+    {'GONE'}             no such flow
+    {'SCHEMA', n}        a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -34,11 +34,12 @@
 --- @include "commit_flow"
 --- @include "flow_transition_of"
 --- @include "moved_before"
+--- @include "wake"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
 local moved_from, moved_rev = moved_before(flow, '', args.who, args.since)
-if moved_from then return {'MOVED', moved_from, moved_rev, {}} end
+if moved_from then return {'MOVED', moved_from, moved_rev} end
 local old, now = flow.state, now_ms()
 if args.forced == 1 then
   local live = read('ZCOUNT', keys.workers, now, '(inf')
@@ -48,8 +49,8 @@ else
   local verdict = flow_transition_of(old, args.to)
   if verdict ~= 'MOVED' then return {verdict, old} end
 end
-local wake = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, 1000)
+local idle = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, 1000)
 change_flow(flow, args.to, args.who)
-for _, worker in ipairs(wake) do redis.call('ZREM', keys.idle, worker) end
+wake(idle, #idle)
 commit_flow(flow, now)
-return {'MOVED', old, flow.rev, wake}
+return {'MOVED', old, flow.rev}

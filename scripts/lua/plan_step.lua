@@ -21,13 +21,13 @@
     sent      str     which sending this is: heed_sent tells
 
   RETURNS
-    {'MORE'}               there is more to do
-    {'DONE', moves, wake}  nothing is planned any more; the flow's transitions, old and new
-                           in turn; idle workers to wake
-    {'LOCKED'}             others hold the lock: wait for a turn, and call again
-    {'FENCED'}             the caller's lease on the lock is over
-    {'GONE'}               no such flow
-    {'SCHEMA', n}          a newer version wrote it
+    {'MORE'}         there is more to do
+    {'DONE', moves}  nothing is planned any more; the flow's transitions, old and new
+                     in turn
+    {'LOCKED'}       others hold the lock: wait for a turn, and call again
+    {'FENCED'}       the caller's lease on the lock is over
+    {'GONE'}         no such flow
+    {'SCHEMA', n}    a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -44,12 +44,13 @@
 --- @include "spread"
 --- @include "spread_write"
 --- @include "visit"
+--- @include "wake"
 --- @include "walk"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
 local plan = read_plan(flow)
-if not plan.busy then return {'DONE', {}, {}} end
+if not plan.busy then return {'DONE', {}} end
 local NODES, LINKS = 50, 100
 local extra = read('HMGET', keys.plan, 'launch', 'reverts', 'recount')
 plan.launch, plan.reverts, plan.recount = extra[1], extra[2], extra[3]
@@ -159,8 +160,8 @@ end
 if done then
   redis.call('HDEL', keys.plan, 'recount')
   plan_flag(flow, false)
-  for _, worker in ipairs(idle) do redis.call('ZREM', keys.idle, worker) end
+  wake(idle, #idle)
 end
 commit(flow, now_ms())
-if done then return {'DONE', moves, idle} end
+if done then return {'DONE', moves} end
 return {'MORE'}

@@ -23,14 +23,14 @@
     sent       str     which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', old, before, rev, wake}  removed; before and rev are the flow's revisions
-    {'REPEATED', rev}               it was removed by an earlier sending of this request
-    {'HELD', owner}                 a worker holds the retry
-    {'UNKNOWN'}                     no such retry
-    {'LOCKED'}                      others hold the lock: wait for a turn, and call again
-    {'FENCED'}                      the caller's lease on the lock is over
-    {'GONE'}                        no such flow
-    {'SCHEMA', n}                   a newer version wrote it
+    {'OK', old, before, rev}  removed; before and rev are the flow's revisions
+    {'REPEATED', rev}         it was removed by an earlier sending of this request
+    {'HELD', owner}           a worker holds the retry
+    {'UNKNOWN'}               no such retry
+    {'LOCKED'}                others hold the lock: wait for a turn, and call again
+    {'FENCED'}                the caller's lease on the lock is over
+    {'GONE'}                  no such flow
+    {'SCHEMA', n}             a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -55,7 +55,6 @@ for _, field in ipairs(read('HKEYS', keys.result)) do
   if string.find(field, '^entry:') then redis.call('HDEL', keys.result, field) end
 end
 change_atom(flow, atom, {state = args.state}, args.owner, {'entries', 0, 'requests', requests})
-local wake = {}
-if old ~= args.state then wake = follow_edit(flow, atom) end
+if old ~= args.state then follow_edit(flow, atom) end
 commit(flow, now)
-return {'OK', old, before, flow.rev, wake}
+return {'OK', old, before, flow.rev}

@@ -24,14 +24,14 @@
     sent       str     which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', old, before, rev, wake}  recorded; before and rev are the flow's revisions
-    {'REPEATED', rev}               it was recorded by an earlier sending of this request
-    {'STALE', owner}                a worker holds the retry
-    {'UNKNOWN'}                     no such retry
-    {'LOCKED'}                      others hold the lock: wait for a turn, and call again
-    {'FENCED'}                      the caller's lease on the lock is over
-    {'GONE'}                        no such flow
-    {'SCHEMA', n}                   a newer version wrote it
+    {'OK', old, before, rev}  recorded; before and rev are the flow's revisions
+    {'REPEATED', rev}         it was recorded by an earlier sending of this request
+    {'STALE', owner}          a worker holds the retry
+    {'UNKNOWN'}               no such retry
+    {'LOCKED'}                others hold the lock: wait for a turn, and call again
+    {'FENCED'}                the caller's lease on the lock is over
+    {'GONE'}                  no such flow
+    {'SCHEMA', n}             a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
@@ -57,7 +57,6 @@ local old, before = atom.state, flow.rev
 local failed = mark_result(keys.result, atom, args.state, args.payload)
 change_atom(flow, atom, {state = args.state}, args.owner,
   {'entries', int(atom.entries), 'failed', failed, 'requests', requests})
-local wake = {}
-if old ~= args.state then wake = follow_edit(flow, atom) end
+if old ~= args.state then follow_edit(flow, atom) end
 commit(flow, now)
-return {'OK', old, before, flow.rev, wake}
+return {'OK', old, before, flow.rev}

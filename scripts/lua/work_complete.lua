@@ -28,7 +28,7 @@
     sent      str     which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', before, rev, state, next, wake, items}  recorded; the rest as in work_take
+    {'OK', before, rev, state, next, items}  recorded; the rest as in work_take
     {'REPEATED'}    it was recorded by an earlier sending of this request
     {'STALE'}       the claim is no longer the worker's; the payload is kept aside
     {'LOCKED'}      others hold the lock: wait for a turn, and call again
@@ -124,6 +124,6 @@ change_atom(flow, atom, {state = args.state}, args.worker, fields)
 redis.call('HDEL', keys.claims, args.item)
 spread_write(flow, effect)
 if recount then rebuild(flow, plan.phases) end
-local next, wake, items = grant(flow, offer, now)
+local next, items = grant(flow, offer, now)
 commit(flow, now)
-return {'OK', before, flow.rev, flow.state, next, wake, items}
+return {'OK', before, flow.rev, flow.state, next, items}

@@ -25,7 +25,7 @@
     sent     str     which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', before, rev, state, next, wake, items}  applied; the rest as in work_take
+    {'OK', before, rev, state, next, items}  applied; the rest as in work_take
     {'PLANNED', before, rev}  carry on the plan first, and call again; before and rev are the
                          flow's revisions
     {'STALE'}            the claim is no longer the worker's, or it was applied already
@@ -85,4 +85,4 @@ else
   if flow.planned then next = 'PLAN' end
 end
 commit(flow, now)
-return {'OK', before, flow.rev, flow.state, next, {}, items}
+return {'OK', before, flow.rev, flow.state, next, items}

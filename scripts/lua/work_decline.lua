@@ -25,8 +25,7 @@
     sent     str     which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', before, rev, wake}  it waits for others; before and rev are the flow's revisions;
-                               idle workers to wake
+    {'OK', before, rev}  it waits for others; before and rev are the flow's revisions
     {'STALE'}            the claim is no longer the worker's, or this was done already
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
@@ -42,6 +41,7 @@
 --- @include "holds"
 --- @include "read_atom"
 --- @include "read_node"
+--- @include "wake"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
@@ -51,15 +51,15 @@ local node = read_node(tonumber(atom.node))
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
 local declined = read('HGET', keys.plan, 'declined:' .. args.item) or ''
 read('ZCARD', keys.ready)
-local wake = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, 64)
+local idle = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, 64)
 redis.call('HSET', keys.plan, 'declined:' .. args.item, declined .. args.worker .. ' ',
   'lack:' .. args.item, args.payload)
 -- As after a worker that has left: it stays as it is, and waits for another one.
 change_atom(flow, atom, {state = atom.state}, args.worker, {'owner', ''})
 drop_claim(args.worker, args.item, mine)
 redis.call('ZADD', keys.ready, -node.priority, args.item)
-for _, worker in ipairs(wake) do redis.call('ZREM', keys.idle, worker) end
+wake(idle, #idle)
 flow.fields[#flow.fields + 1] = 'declined'
 flow.fields[#flow.fields + 1] = 1
 commit(flow, now_ms())
-return {'OK', before, flow.rev, wake}
+return {'OK', before, flow.rev}

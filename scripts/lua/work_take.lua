@@ -25,11 +25,11 @@
     holding...  str     the items that it holds
 
   RETURNS
-    {'OK', before, rev, state, next, wake, items}  before and rev: the flow's revisions
+    {'OK', before, rev, state, next, items}  before and rev: the flow's revisions
                      around the call; next: WAIT, PLAN or FINISH (nothing else is
                      left; take once more), what to do when nothing is held;
-                     wake: idle workers to wake; items: {item, token, uuid, round,
-                     attempt, state that it came from}
+                     items: {item, token, uuid, round, attempt, state that it came
+                     from}
     {'ENDED', state} that run is over, and this is how it ended
     {'LOCKED'}       others hold the lock: wait for a turn, and call again
     {'FENCED'}       the caller's lease on the lock is over
@@ -86,7 +86,7 @@ local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 0
 local lost = mine ~= #args.holding and owned_but_not_held() or {}
 read('ZCARD', keys.workers)
 redis.call('ZADD', keys.workers, now + args.lease_ms, args.worker)
-if #lost > 0 then return {'OK', before, before, flow.state, 'WAIT', {}, lost} end
-local next, wake, items = grant(flow, offer, now)
+if #lost > 0 then return {'OK', before, before, flow.state, 'WAIT', lost} end
+local next, items = grant(flow, offer, now)
 if flow.rev ~= before then commit(flow, now) end
-return {'OK', before, flow.rev, flow.state, next, wake, items}
+return {'OK', before, flow.rev, flow.state, next, items}

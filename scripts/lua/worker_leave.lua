@@ -17,10 +17,9 @@
     worker   str     its id
 
   RETURNS
-    {'OK', taken, more, wake}  taken items are ready again; more = 1: call again; idle
-                               workers to wake
-    {'GONE'}                   no such flow
-    {'SCHEMA', n}              a newer version wrote it
+    {'OK', taken, more}  taken items are ready again; more = 1: call again
+    {'GONE'}             no such flow
+    {'SCHEMA', n}        a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "check_acl"
@@ -30,13 +29,14 @@
 --- @include "check_derived"
 --- @include "commit"
 --- @include "take_back"
+--- @include "wake"
 local flow, refusal = open_flow()
 if not flow then return refusal end
 check_acl(keys.flow)
 check_there(keys.lasting)
 check_log()
 check_derived()
-if not read('ZSCORE', keys.workers, args.worker) then return {'OK', 0, 0, {}} end
+if not read('ZSCORE', keys.workers, args.worker) then return {'OK', 0, 0} end
 local entries, mine = claimed_by(args.worker)
 read('ZCARD', keys.ready)
 local idle = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, #entries + 2)
@@ -48,12 +48,6 @@ if more == 0 then
   redis.call('ZREM', keys.workers, args.worker)
   redis.call('ZREM', keys.idle, args.worker)
 end
-local wake = {}
-for _, worker in ipairs(idle) do
-  if worker ~= args.worker and #wake <= #entries then
-    wake[#wake + 1] = worker
-    redis.call('ZREM', keys.idle, worker)
-  end
-end
+wake(idle, #entries + 1, args.worker)
 commit(flow, now_ms())
-return {'OK', #entries, more, wake}
+return {'OK', #entries, more}

@@ -19,11 +19,10 @@
     payload       bytes   the failure of an atom that has cost so many, encoded
 
   RETURNS
-    {'OK', worker, taken, more, wake}  taken items are ready again; more = 1: call again;
-                                       idle workers to wake
-    {'NONE'}                           nobody to sweep
-    {'GONE'}                           no such flow
-    {'SCHEMA', n}                      a newer version wrote it
+    {'OK', worker, taken, more}  taken items are ready again; more = 1: call again
+    {'NONE'}                     nobody to sweep
+    {'GONE'}                     no such flow
+    {'SCHEMA', n}                a newer version wrote it
 ]]
 --- @include "now_ms"
 --- @include "check_acl"
@@ -33,6 +32,7 @@
 --- @include "check_derived"
 --- @include "commit"
 --- @include "take_back"
+--- @include "wake"
 local flow, refusal = open_flow()
 if not flow then return refusal end
 check_acl(keys.flow)
@@ -55,12 +55,6 @@ if more == 0 then
   redis.call('ZREM', keys.idle, dead)
   if #lapsed > 1 then more = 1 end
 end
-local wake = {}
-for _, worker in ipairs(idle) do
-  if worker ~= dead and #wake <= #entries then
-    wake[#wake + 1] = worker
-    redis.call('ZREM', keys.idle, worker)
-  end
-end
+wake(idle, #entries + 1, dead)
 commit(flow, now)
-return {'OK', dead, #entries, more, wake}
+return {'OK', dead, #entries, more}

@@ -54,6 +54,7 @@ RATIOS = [
     *(f"longest script, 30 atoms {shape}" for shape in SHAPES),
 ]
 COMPARED = [
+    "the same by two scripts that decide nothing / RPUSH to BLPOP",
     "30 tasks in a fan-out and fan-in / TaskFlow serial, memory",
     "30 tasks in a layered graph / TaskFlow serial, memory",
     "2 workers, 20 atoms of 0 ms / one worker",

@@ -377,8 +377,14 @@ NAMESPACE: dict[str, list[Damage]] = {
         lambda r, k, _: r.set(f"{k.namespace}:whose", 1),
         lambda r, k, _: r.set(f"{k.namespace}:{{{k.flow_uuid}}}:whose", 1),
         lambda r, k, _: r.set(f"{k.namespace}:{{lock:x}}:whose", 1),
+        lambda r, k, _: r.set(f"{k.namespace}:{{lock:x}}:wake:whose", 1),
     ],
-    "hint-stays": [lambda r, k, _: r.rpush(f"{k.namespace}:wake:gone", "x")],
+    "hint-stays": [
+        lambda r, k, _: r.rpush(f"{k.namespace}:wake:gone", "x"),
+        lambda r, k, _: r.rpush(k.wake("gone"), "x"),
+        lambda r, k, _: r.rpush(k.lock_wake("gone"), "x"),
+        lambda r, k, _: r.rpush(f"{k.namespace}:{{lock:x}}:lock_wake:gone", "x"),
+    ],
 }
 
 

@@ -384,6 +384,17 @@ def test_a_field_that_is_not_understood(connection, saved, admin, dumps, damage)
     assert dumps() == before
 
 
+def test_a_record_that_is_gone(connection, saved, admin):
+    """Reading a flow names the key that it lacks."""
+    key = keys_of(connection.backend, saved)["atom"]
+    admin.delete(key)
+    read = reads(connection, saved)
+    for call in (read["get_logbook"], read["get_flow_details"]):
+        with pytest.raises(CorruptKey) as caught:
+            call()
+        assert caught.value.key == key
+
+
 def test_a_retry_with_the_uuid_of_a_task(connection, saved, dumps):
     """The kind of an atom does not change, and nothing else is written either."""
     before = dumps()

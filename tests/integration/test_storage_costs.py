@@ -54,6 +54,35 @@ def test_a_write_is_one_round_trip(storage, received, write):
     assert received(lambda: write(storage)) == ["EVALSHA"]
 
 
+def test_whoever_waits_is_told_in_the_same_round_trip(storage, received, admin):
+    """The script leaves the hint for a worker that waits."""
+    storage.change_flow_state(states.RUNNING)
+    keys = storage.backend.keys.of_flow(storage.flow_uuid)
+    admin.zadd(keys.idle, {"w": 1})
+
+    asked = received(lambda: storage.change_flow_state(states.SUSPENDING))
+
+    assert asked == ["EVALSHA"]
+    assert admin.lrange(keys.wake("w"), 0, -1) == ["look"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_atom_that_takes_nothing(storage, other, received, admin, workers):
+    """Among others it begins without asking what they have done meanwhile."""
+    keys = storage.backend.keys.of_flow(storage.flow_uuid)
+    lives = {f"w{number}": 2**50 for number in range(workers)}
+    storage.set_atom_state("a", states.RUNNING)
+    admin.zadd(keys.workers, lives)
+    storage.get_flow_state()
+    other.set_atom_state("a", states.PENDING)
+    storage.mirror.suspect()
+
+    with storage.pinned():
+        asked = received(lambda: storage.fetch_mapped_args({}, "a"))
+    assert asked == (["EVALSHA"] if workers == 1 else [])
+    assert storage.get_atom_state("a") == states.PENDING
+
+
 READS = {
     "get_flow_state": lambda s: s.get_flow_state(),
     "flow_meta": lambda s: s.flow_meta,

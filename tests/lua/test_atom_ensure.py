@@ -31,7 +31,6 @@ def test_new_atom_gets_its_details(created):
         created.atom("a").items()
         >= {
             "name": "a",
-            "uuid": "a-uuid",
             "type": "task",
             "version": "1.0",
             "provides": "{}",

@@ -23,7 +23,7 @@ def test_state_intention_and_results_are_reset(failed):
 
     reply = failed.on("a", "atom_reset", state="PENDING")
 
-    assert reply == ["MOVED", "FAILURE", rev, rev + 1, []]
+    assert reply == ["MOVED", "FAILURE", rev, rev + 1]
     atom = failed.atom("a")
     assert (atom["state"], atom["intention"]) == ("PENDING", "EXECUTE")
     assert atom["failed"] == ""

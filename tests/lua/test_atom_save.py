@@ -22,7 +22,7 @@ def save(flow, state, payload, writer="me"):
 
 def test_result_and_state_are_recorded_together(atoms):
     """OK: a person reads the state in the atom, and the value beside it."""
-    assert save(atoms, "SUCCESS", "42") == ["OK", "PENDING", 2, 3, []]
+    assert save(atoms, "SUCCESS", "42") == ["OK", "PENDING", 2, 3]
 
     assert (
         atoms.atom("a").items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def names(reply) -> list[str]:
     """Name the atoms of an answer."""
-    rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in reply[4]]
+    rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in reply[4][1::2]]
     return [row["name"] for row in rows]
 
 

@@ -13,7 +13,6 @@ def test_allowed_transition_is_made_and_journaled(flow):
         "MOVED",
         "PENDING",
         2,
-        [],
     ]
     assert flow.hash("flow").items() >= {"state": "RUNNING", "rev": "2"}.items()
     (entry,) = flow.journal(since=1)
@@ -49,7 +48,7 @@ def test_transition_that_taskflow_forbids_is_refused(flow):
 
 
 def test_idle_workers_hear_of_a_suspend(flow):
-    """Workers that wait are named once, and wait no longer."""
+    """Workers that wait have a hint, once, and wait no longer."""
     flow.line("a").start("w1")
     flow.start("w2")
     flow.take("w1")
@@ -57,7 +56,7 @@ def test_idle_workers_hear_of_a_suspend(flow):
 
     reply = flow.call("flow_transition", to="SUSPENDING")
 
-    assert (reply[0], reply[3]) == ("MOVED", ["w2"])
+    assert (reply[0], flow.hints()) == ("MOVED", {"w2": ["look"]})
     assert flow.members("idle") == []
 
 
@@ -66,7 +65,7 @@ def test_state_of_a_flow_that_nobody_runs_is_forced(flow, to):
     """MOVED: from any state to any other, and IGNORED when sent again."""
     flow.create(state="SUCCESS")
     assert flow.call("flow_transition", to=to, forced=1, who="me") == [
-        *("MOVED", "SUCCESS", 2, []),
+        *("MOVED", "SUCCESS", 2),
     ]
     (entry,) = flow.journal(since=1)
     assert (entry["from"], entry["to"], entry["worker"]) == ("SUCCESS", to, "me")

@@ -37,13 +37,10 @@ ATOM = {
     "node": "",
     "owner": "",
     "round": 0,
-    "attempt": 0,
     "token": "",
-    "failed": "",
     "type": "task",
     "version": "1.0",
     "place": 1,
-    "uuid": uuid_of("a"),
 }
 COUNTS = {"names": 1, "records": 1, "entries": 2}
 

@@ -15,7 +15,7 @@ def test_nothing_planned_is_done(flow):
     flow.line("a").start()
     before = flow.contents()
 
-    assert flow.call("plan_step") == ["DONE", [], []]
+    assert flow.call("plan_step") == ["DONE", []]
     assert flow.contents() == before
 
 
@@ -30,8 +30,8 @@ def test_last_step_of_a_launch_tells_the_transition(flow):
     while steps[-1] == ["MORE"]:
         steps.append(flow.call("plan_step"))
 
-    assert steps[-1] == ["DONE", ["PENDING", "RUNNING"], []]
-    assert flow.call("plan_step") == ["DONE", [], []]
+    assert steps[-1] == ["DONE", ["PENDING", "RUNNING"]]
+    assert flow.call("plan_step") == ["DONE", []]
 
 
 def test_wide_fan_out_is_opened_in_steps(flow):
@@ -81,7 +81,7 @@ def test_plan_survives_its_worker(flow):
 
 
 def test_idle_workers_hear_when_it_is_done(flow):
-    """DONE names the workers that wait, and they wait no longer."""
+    """DONE leaves a hint to all that wait, and they wait no longer."""
     flow.layers(["a"], MANY).start("w1")
     flow.start("w2")
     item = flow.take("w1").item
@@ -91,7 +91,8 @@ def test_idle_workers_hear_when_it_is_done(flow):
     while answers[-1] == ["MORE"]:
         answers.append(flow.call("plan_step"))
 
-    assert answers[-1] == ["DONE", [], ["w2"]]
+    assert answers[-1] == ["DONE", []]
+    assert list(flow.hints()) == ["w2"]
     assert flow.members("idle") == []
 
 

@@ -32,7 +32,6 @@ def test_first_values_come_with_their_injector(created):
             "name": "inject",
             "type": "task",
             "state": "SUCCESS",
-            "uuid": "inject-uuid",
         }.items()
     )
     assert broken_rules(created) == []

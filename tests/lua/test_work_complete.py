@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.flow_rules import broken_rules
 from tests.support.flows import Item
 
@@ -138,7 +142,7 @@ def test_failures_are_resolved_in_their_order(flow):
 
 
 def test_completion_wakes_idlers_for_what_it_leaves(flow):
-    """A worker without room names those that can take what it opened."""
+    """A worker without room leaves hints for those that can take what it opened."""
     flow.layers(["a"], ["b", "c"]).start("w1")
     item = flow.take("w1").item
     for worker in ("w2", "w3", "w4"):
@@ -148,7 +152,35 @@ def test_completion_wakes_idlers_for_what_it_leaves(flow):
     handout = flow.complete(item, capacity=0)
 
     assert handout.items == []
-    assert len(handout.wake) == 2
+    assert list(flow.hints()) == ["w2", "w3"]
+
+
+def test_blocked_worker_has_the_hint_with_the_completion(flow):
+    """Nobody has to push it."""
+    flow.layers(["a"], ["b", "c"]).start("w1")
+    flow.start("w2")
+    item = flow.take("w1").item
+    flow.take("w2")
+    key = flow.keys.wake("w2")
+    with ThreadPoolExecutor(1) as pool, closing(flow.client.sibling()) as other:
+        hint = pool.submit(other.block, "BLPOP", key, 20, block_s=20)
+        eventually(lambda: flow.client.reports("clients")[0]["blocked_clients"])
+        flow.complete(item, capacity=1)
+        assert hint.result(10)[1] == b"look"
+    assert flow.hints() == {}
+
+
+def test_hint_that_cannot_be_left_is_only_a_hint(flow):
+    """Where something else stands in its place, all else is done."""
+    flow.layers(["a"], ["b", "c"]).start("w1")
+    flow.start("w2")
+    item = flow.take("w1").item
+    flow.take("w2")
+    flow.client.execute("SET", flow.keys.wake("w2"), "in the way")
+
+    assert flow.complete(item, capacity=1).what == ["execute b"]
+    assert flow.members("idle") == []
+    assert flow.take("w2").what == ["execute c"]
 
 
 def test_reverts_mirror_the_dependencies(flow):

@@ -43,7 +43,7 @@ def test_atom_that_may_run_is_handed_out(asked):
     handout = flow.handout(flow.decide(item))
 
     assert (handout.before, handout.rev, handout.state) == (rev, rev + 1, "RUNNING")
-    assert (handout.next, handout.wake, handout.what) == ("WAIT", [], ["execute b"])
+    assert (handout.next, handout.what) == ("WAIT", ["execute b"])
     assert (handout.item.token, handout.item.round) == (str(rev + 1), 1)
     assert flow.atom("b").items() >= {"state": "RUNNING", "owner": "w1"}.items()
     assert flow.claims() == {"00000002:execute": "w1"}
@@ -61,7 +61,7 @@ def test_nay_for_the_atom_alone_opens_what_comes_after_it(asked):
     rev = flow.rev
 
     assert flow.decide(item, "ATOM") == [
-        *("OK", rev, rev + 1, "RUNNING", "PLAN", [], []),
+        *("OK", rev, rev + 1, "RUNNING", "PLAN", []),
     ]
 
     atom = {"state": "IGNORE", "intention": "IGNORE", "owner": ""}
@@ -167,7 +167,7 @@ def test_yes_while_a_failure_is_resolved_is_put_back(both):
 
     reply = flow.decide(first, "", "w1")
 
-    assert reply == ["OK", rev, rev + 1, "RUNNING", "WAIT", [], []]
+    assert reply == ["OK", rev, rev + 1, "RUNNING", "WAIT", []]
     assert flow.atom("a").items() >= {"state": "PENDING", "owner": ""}.items()
     assert flow.members("ready") == ["00000001:decide"]
     assert broken_rules(flow) == []
@@ -179,7 +179,7 @@ def test_yes_while_the_flow_is_being_suspended_is_put_back(asked):
     flow.call("flow_transition", to="SUSPENDING")
     rev = flow.rev
 
-    assert flow.decide(item) == ["OK", rev, rev + 1, "SUSPENDING", "WAIT", [], []]
+    assert flow.decide(item) == ["OK", rev, rev + 1, "SUSPENDING", "WAIT", []]
 
     assert flow.members("ready") == ["00000002:decide"]
     assert flow.drive() == ["SUSPENDED"]
@@ -337,7 +337,7 @@ def test_answer_about_an_atom_that_waits_again_is_not_applied(asked, depth):
 
     reply = flow.decide(item, depth)
 
-    assert (reply[0], reply[4:]) == ("OK", ["WAIT", [], []])
+    assert (reply[0], reply[4:]) == ("OK", ["WAIT", []])
     assert flow.atom("b").items() >= {"state": "PENDING", "owner": ""}.items()
     assert broken_rules(flow) == []
     assert flow.drive() == [

@@ -104,7 +104,7 @@ def test_capacity_bounds_what_is_taken(flow):
 
 
 def test_idle_worker_is_noted_and_woken_when_there_is_work(flow):
-    """Whoever got less than it has room for waits; a completion names it."""
+    """Whoever got less than it has room for waits; a completion leaves it a hint."""
     flow.layers(["a"], ["b", "c"]).start("w1")
     flow.start("w2")
     item = flow.take("w1").item
@@ -113,7 +113,8 @@ def test_idle_worker_is_noted_and_woken_when_there_is_work(flow):
 
     handout = flow.complete(item, capacity=1)
 
-    assert (handout.what, handout.wake) == (["execute b"], ["w2"])
+    assert (handout.what, flow.hints()) == (["execute b"], {"w2": ["look"]})
+    assert 0 < flow.client.execute("PTTL", flow.keys.wake("w2")) <= 60_000
     assert flow.members("idle") == []
 
 
@@ -125,7 +126,9 @@ def test_no_more_idlers_are_woken_than_there_is_work_for(flow):
         flow.start(worker)
         flow.take(worker)
 
-    assert len(flow.complete(item, capacity=1).wake) == 1
+    flow.complete(item, capacity=1)
+
+    assert list(flow.hints()) == ["w2"]
     assert len(flow.members("idle")) == 2
 
 
@@ -264,7 +267,7 @@ def test_worker_without_room_leaves_the_failure_to_another(flow):
 
     handout = flow.complete(first, "FAILURE", capacity=0)
 
-    assert (handout.items, handout.wake) == ([], ["w2"])
+    assert (handout.items, list(flow.hints())) == ([], ["w2"])
     assert flow.take("w2").what == ["resolve a"]
 
 

@@ -77,6 +77,15 @@ class FlowView:
         """HGETALL of an atom's results."""
         return self._hgetall(self.keys.result(uuid_of(name)))
 
+    def hints(self) -> dict[str, list[str]]:
+        """The hints that wait for workers, by worker."""
+        prefix = self.keys.wake("")
+        found = {}
+        for key in sorted(set(self.client.scan(f"{prefix}*"))):
+            hints = self.client.execute("LRANGE", key.decode(), 0, -1)
+            found[key.decode().removeprefix(prefix)] = [hint.decode() for hint in hints]
+        return found
+
     def journal(self, since: int = 0) -> list[dict[str, str]]:
         """XRANGE of the journal after a revision."""
         rows = self.client.execute("XRANGE", self.keys.events, "-", "+")

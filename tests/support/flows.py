@@ -104,7 +104,6 @@ class Handout:
     rev: int
     state: str
     next: str
-    wake: Sequence[str]
     items: Sequence[Item]
 
     @property
@@ -489,13 +488,13 @@ class ScriptedFlow(FlowView):
 
     def handout(self, reply: list[Any]) -> Handout:
         """Read the answer of work_take or work_complete."""
-        status, before, rev, state, what_next, wake, rows = reply
+        status, before, rev, state, what_next, rows = reply
         assert status == "OK"
         items = [
             Item(row[0], str(row[1]), row[2].removesuffix("-uuid"), *row[3:])
             for row in rows
         ]
-        return Handout(before, rev, state, what_next, wake, items)
+        return Handout(before, rev, state, what_next, items)
 
 
 def edit(

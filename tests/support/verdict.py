@@ -120,7 +120,7 @@ class Flow:
     @cached_property
     def journal(self) -> list[Entry]:
         """All entries, in order."""
-        names = {uuid: name for name, uuid in self._uuids.items()} | {"": ""}
+        names = {uuid: name for name, uuid in self.uuids.items()} | {"": ""}
         return [
             Entry(
                 int(number.partition("-")[0]),
@@ -144,7 +144,7 @@ class Flow:
     def before(self) -> Mapping[str, frozenset[str]]:
         """The atoms that an atom waits for; gates between them are left out."""
         rows = self.admin.hgetall(self.keys.graph)
-        names = {uuid: name for name, uuid in self._uuids.items()}
+        names = {uuid: name for name, uuid in self.uuids.items()}
         nodes = {
             int(number): text.split("|")
             for number, text in rows.items()
@@ -188,16 +188,17 @@ class Flow:
         return None
 
     @cached_property
-    def _uuids(self) -> Mapping[str, str]:
+    def uuids(self) -> Mapping[str, str]:
+        """The uuids of all atoms, by name."""
         rows = self.admin.hgetall(self.keys.atoms)
         return {name: uuid for name, uuid in rows.items() if name}
 
     def _hashes(self, key_of: object) -> dict[str, dict[str, str]]:
         assert callable(key_of)
         with self.admin.pipeline(transaction=False) as pipeline:
-            for uuid in self._uuids.values():
+            for uuid in self.uuids.values():
                 pipeline.hgetall(key_of(uuid))
-            return dict(zip(self._uuids, pipeline.execute(), strict=True))
+            return dict(zip(self.uuids, pipeline.execute(), strict=True))
 
     @cached_property
     def _entries(self) -> Mapping[str, list[Entry]]:
@@ -334,12 +335,13 @@ def _fields_left(flow: Flow) -> Iterator[str]:
 def _keys(flow: Flow) -> Iterator[str]:
     """Look for keys that a flow does not have."""
     kinds = {getattr(flow.keys, name) for name in _COLLECTIONS}
-    uuids = [atom["uuid"] for atom in flow.atoms.values()]
+    uuids = flow.uuids.values()
     known = kinds | {
         of(uuid) for of in (flow.keys.atom, flow.keys.result) for uuid in uuids
     }
     found = set(flow.admin.scan_iter(f"{flow.keys.flow.removesuffix('flow')}*"))
-    if strangers := found - known:
+    hints = {key for key in found if key.startswith(flow.keys.wake(""))}
+    if strangers := found - known - hints:
         yield f"keys that no flow has: {sorted(strangers)}"
 
 
@@ -360,11 +362,12 @@ def _journal(flow: Flow) -> Iterator[str]:
     for name, atom in flow.atoms.items():
         entry = last[name]
         folded = (entry.new, entry.intention, str(entry.attempt))
-        stored = (atom["state"], atom["intention"], atom["attempt"])
+        stored = (atom["state"], atom["intention"], atom.get("attempt", "0"))
         if folded != stored:
             yield f"{name} is {stored}, the journal ends with {entry}"
-        if changes.get(atom["uuid"]) != float(atom["rev"]):
-            yield f"changes have {changes.get(atom['uuid'])} for {name}, not its rev"
+        noted = changes.get(flow.uuids[name])
+        if noted != float(atom["rev"]):
+            yield f"changes have {noted} for {name}, not its rev"
 
 
 def broken_order(flow: Flow) -> Iterator[str]:

@@ -36,14 +36,12 @@ FLOW = {
     "state": "SUCCESS",
 }
 ATOM = {
-    "uuid": "u1",
     "name": "a",
     "state": "SUCCESS",
     "intention": "EXECUTE",
     "type": "task",
     "rev": "5",
     "round": "1",
-    "attempt": "0",
 }
 
 
@@ -178,7 +176,8 @@ def test_what_is_no_export_of_ours_is_refused(text, said):
         ("flow", {}),
         ("atom", {"uuid": "u2", "fields": {}}),
         ("atom", {"uuid": "u2", "fields": {**ATOM, "rev": "x"}}),
-        ("atom", {"uuid": "u2", "fields": ATOM}),
+        ("atom", {"uuid": "u2", "fields": {**ATOM, "attempt": "x"}}),
+        ("atom", {"uuid": "u1", "fields": ATOM}),
         ("result", {"uuid": "u9", "fields": {}}),
         ("result", {"uuid": "u1", "fields": {"results": 5}}),
         ("result", {"uuid": "u1", "fields": {"results": "base64:?"}}),

@@ -1,6 +1,7 @@
 --- @include "grant_atom"
--- grant(flow, offer, now) -> next, wake, items: hand out what survey has found. wake names
--- idle workers, no more than there is work left for; the caller pushes to their lists.
+--- @include "wake"
+-- grant(flow, offer, now) -> next, items: hand out what survey has found, and wake idle workers,
+-- no more than there is work left for
 local function grant(flow, offer, now)
   local items, granted = {}, {}
   for i, entry in ipairs(offer.grants) do
@@ -33,16 +34,9 @@ local function grant(flow, offer, now)
   if offer.capacity == 0 and (offer.finish or offer.resolve or offer.next == 'PLAN') then
     others = 1
   end
-  local wake = {}
-  for _, worker in ipairs(offer.idle) do
-    if #wake >= others then break end
-    if worker ~= offer.worker then
-      wake[#wake + 1] = worker
-      redis.call('ZREM', keys.idle, worker)
-    end
-  end
+  wake(offer.idle, others, offer.worker)
   if #items < offer.capacity and offer.next == 'WAIT' and not offer.finish then
     redis.call('ZADD', keys.idle, now, offer.worker)
   end
-  return offer.next, wake, items
+  return offer.next, items
 end

@@ -23,6 +23,7 @@ local function write_edit(flow, edit)
     flow.changes[#flow.changes + 1] = atom.uuid
   end
   write_fields(atom.key, edit.sets, edit.drops)
-  redis.call('HSET', atom.key, 'rev', int(flow.rev), 'failed', failed)
+  redis.call('HSET', atom.key, 'rev', int(flow.rev))
+  if failed ~= atom.failed then redis.call('HSET', atom.key, 'failed', failed) end
   return flow.rev
 end

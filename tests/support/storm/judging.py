@@ -78,7 +78,7 @@ def _server(tempest: Tempest) -> Iterator[str]:
         if namespace != "storm" or not known:
             yield f"a key of nobody's: {key}"
         ends = tempest.admin.pttl(key)
-        if (ends != -1) != (kind == "wake" or ":lock_wake:" in key) and ends != -2:
+        if (ends != -1) != ("wake:" in key) and ends != -2:
             yield f"{key} ends in {ends} ms"
 
 
