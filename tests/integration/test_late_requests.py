@@ -29,7 +29,7 @@ def proxy(server):
 def one(proxy, namespace, storage):
     """Open a storage on the flow through the proxy; it has used the scripts before."""
     address = f"127.0.0.1:{proxy.port}/0"
-    url = f"redis://{address}?namespace={namespace}&deadline_s=0.5"
+    url = f"redis://{address}?namespace={namespace}&deadline_s=5"
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         one = Storage(models.FlowDetail("f", storage.flow_uuid), backend)
         one.ensure_atom(retry.AlwaysRevert("r"))
