@@ -296,7 +296,12 @@ def broken_records(flow: Flow) -> list[str]:
     two workers at a time, what halts a run is how it ended, and nothing is left of it.
     """
     assert flow.claims is not None  # reading them finds the jumps
-    broken = [*_left_over(flow), *_keys(flow), *_journal(flow), *broken_halts(flow)]
+    broken = [
+        *_left_over(flow),
+        *_keys(flow),
+        *broken_journal(flow),
+        *broken_halts(flow),
+    ]
     return [*broken, *flow.jumps]
 
 
@@ -346,7 +351,7 @@ def _keys(flow: Flow) -> Iterator[str]:
         yield f"keys that no flow has: {sorted(strangers)}"
 
 
-def _journal(flow: Flow) -> Iterator[str]:
+def broken_journal(flow: Flow) -> Iterator[str]:
     """Fold the journal, and compare what it says with the hashes."""
     revs = [entry.rev for entry in flow.journal]
     if revs != sorted(set(revs)) or revs[-1] > int(flow.fields["rev"]):
