@@ -36,6 +36,8 @@ class Mutant:
     tests: str
 
 
+_EVERY_SCRIPT = "tests/lua/test_every_script.py"
+
 MUTANTS = {
     "token check removed": Mutant(
         "scripts/lua/work_complete.lua",
@@ -59,21 +61,60 @@ MUTANTS = {
         "scripts/lua/work_complete.lua",
         "check_log()\nlocal atom",
         "redis.call('HSET', keys.flow, 'rev', flow.rev + 1)\ncheck_log()\nlocal atom",
-        "tests/lua/test_every_script.py::test_key_of_another_type_is_named_and_nothing_is"
-        "_changed",
+        f"{_EVERY_SCRIPT}::test_key_of_another_type_is_named_and_nothing_is_changed",
     ),
     "commands are not asked for": Mutant(
         "scripts/lua/includes/enter_flow.lua",
         "  check_acl(keys.flow)\n",
         "",
-        "tests/chaos/test_refusals.py::test_command_is_taken_away",
+        f"{_EVERY_SCRIPT}::test_user_who_lacks_a_command_changes_nothing",
+    ),
+    "keys that are gone are taken for empty ones": Mutant(
+        "scripts/lua/includes/enter_flow.lua",
+        "  check_there(keys.lasting)\n",
+        "",
+        f"{_EVERY_SCRIPT}::test_key_that_a_flow_always_has_is_missed",
+    ),
+    "fence of a section that is over": Mutant(
+        "scripts/lua/includes/heed_lock.lua",
+        "if writing and lock[1] == args.fence then return flow end",
+        "if writing then return flow end",
+        f"{_EVERY_SCRIPT}::test_script_of_a_section_runs_while_its_lease_lasts",
+    ),
+    "second sending takes itself for a first one": Mutant(
+        "scripts/lua/includes/heed_sent.lua",
+        "return mark == ' 2'",
+        "return false",
+        "tests/integration/test_storage_lost_replies.py::test_who_moved_it_is_told_so",
+    ),
+    "what comes too late is done": Mutant(
+        "scripts/lua/includes/heed_sent.lua",
+        "if tonumber(number) < tonumber(last) then",
+        "if false then",
+        f"{_EVERY_SCRIPT}::test_what_comes_too_late_is_not_done",
+    ),
+    "server that has lost its end is not noticed": Mutant(
+        "redisflow/client/sending.py",
+        "if witness is not None and connection.history != witness.history.server:",
+        "if False:",
+        "tests/integration/test_epochs.py::test_epoch_grows_and_no_revision_is_given"
+        "_twice",
+    ),
+    "halt is forgotten with those who knew of it": Mutant(
+        "scripts/lua/flow_start.lua",
+        "local halt = args.run == flow.run and flow.halt or 0",
+        "local halt = 0",
+        "tests/lua/test_flow_start.py::test_run_that_is_taken_over_stays_halted",
     ),
 }
 
 #: What is chosen of a test with many parameters.
 CHOSEN = {
     "checked after the first write": "work_complete",
-    "commands are not asked for": "zadd",
+    "commands are not asked for": "work_complete",
+    "keys that are gone are taken for empty ones": "work_complete",
+    "fence of a section that is over": "work_complete",
+    "what comes too late is done": "work_complete",
 }
 
 

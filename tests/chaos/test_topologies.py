@@ -10,18 +10,22 @@ from collections import Counter
 import pytest
 from redis.cluster import RedisCluster
 
+from tests.support.append_only import PLACES, cut_at
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
 from tests.support.scenarios import Stage
 from tests.support.servers import KINDS
 from tests.support.topologies import Cluster, Watched, is_up
-from tests.support.verdict import broken_after_loss, forgotten
+from tests.support.verdict import broken_after_loss, broken_journal, forgotten
 from tests.support.workloads import MIXED_ATOMS
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 LEASE_S = 8.0
 WORKERS = 3
+
+#: How many transactions are lost with the end of a file, at least.
+LOST = 20
 
 
 @pytest.fixture(params=KINDS)
@@ -164,7 +168,8 @@ def appending(request, tmp_path):
     server.close()
 
 
-def test_end_of_the_file_is_lost(appending, tmp_path, draw):
+@pytest.mark.parametrize("place", PLACES)
+def test_end_of_the_file_is_lost(appending, tmp_path, place):
     """As after a power cut: whole scripts are missing, and done once more.
 
     One cut is what a server stands: it leaves half a transaction in its file, and at
@@ -173,7 +178,14 @@ def test_end_of_the_file_is_lost(appending, tmp_path, draw):
     stage = Stage(f"{appending.url}?deadline_s=20", appending.client, tmp_path)
 
     def cut():
-        appending.rewind(appending.mark() - draw.randrange(1_000, 20_000))
+        appending.mark()
+        text = appending.file.read_bytes()
+        mark = cut_at(place, text, LOST)
+        with contextlib.closing(appending.copy(tmp_path / "copy", mark)) as copy:
+            flow = dataclasses.replace(stage, admin=copy.client).flow
+            broken = list(broken_journal(flow))
+            assert not broken, "\n".join(broken)
+        appending.rewind(mark)
 
     flow, stage, told = run_through(stage, appending.client, cut)
 

@@ -12,15 +12,19 @@ from collections.abc import Callable, Collection, Sequence
 
 import pytest
 
+from redisflow.client import Client
+from redisflow.config import parse_url
 from redisflow.errors import (
     CorruptKey,
     FlowLost,
     LeaseLost,
     Locked,
+    Refused,
     SchemaTooNew,
     Unavailable,
 )
-from redisflow.scripts import catalogue
+from redisflow.scripts import FlowScripts, catalogue
+from redisflow.scripts.headers import LASTING_KEYS
 from tests.support.flow_rules import broken_rules
 from tests.support.flow_view import uuid_of
 from tests.support.flows import Item, ScriptedFlow, edit, repair, submitted
@@ -890,6 +894,71 @@ def test_key_of_another_type_is_named_and_nothing_is_changed(flow, name):
 
 
 GUARDED = sorted(name for name in RECIPES if catalogue()[script_of(name)].guarded)
+
+#: What scripts of a flow write with, and the server's clock.
+WRITTEN_WITH = [*("TIME", "HSET", "HSETNX", "HDEL", "HINCRBY", "ZADD", "ZREM")]
+WRITTEN_WITH += [*("ZREMRANGEBYSCORE", "ZPOPMIN", "XADD", "SET", "SETBIT", "UNLINK")]
+
+#: They change flows, too, whoever is in a section.
+HEEDLESS = {"worker_leave", "worker_sweep"}
+
+#: It makes what is missing.
+MENDS = "flow_repair"
+ENTERING = sorted(
+    {name for name in RECIPES if script_of(name) in HEEDLESS} | {*GUARDED} - {MENDS}
+)
+
+
+@pytest.mark.parametrize("name", ENTERING)
+def test_key_that_a_flow_always_has_is_missed(flow, name):
+    """One that somebody deleted is named, and is not taken for an empty one."""
+    call = RECIPES[name](flow)
+    intact = flow.dump()
+    names = [name for name, _ in catalogue()[script_of(name)].keys]
+    for lasting in LASTING_KEYS.intersection(names) - {"flow"}:
+        key = getattr(flow.keys, lasting)
+        flow.client.execute("DEL", key)
+
+        assert refusal(flow, call) == key
+
+        flow.restore(intact)
+
+
+@pytest.fixture
+def limited(client, server, namespace):
+    """Give a client of a user from whom commands can be taken, and what does that."""
+    user = f"user-{namespace}"
+
+    def take(*rules: str) -> None:
+        client.execute("ACL", "SETUSER", user, *rules)
+
+    take("on", ">secret", f"~{namespace}:*", "+@all")
+    address = f"{user}:secret@127.0.0.1:{server.port}"
+    url = f"redis://{address}/0?namespace={namespace}"
+    with Client(parse_url(url)) as limited:
+        limited.execute(
+            "EXISTS", f"{namespace}:"
+        )  # it asks for all once, at the beginning
+        yield limited, take
+    client.execute("ACL", "DELUSER", user)
+
+
+@pytest.mark.parametrize("name", [*ENTERING, MENDS])
+def test_user_who_lacks_a_command_changes_nothing(flow, limited, name):
+    """Whichever it is: it is named before the first write."""
+    call = RECIPES[name](flow)
+    client, take = limited
+    flow.scripts = FlowScripts(client, flow.keys)
+    before = flow.contents()
+    for command in WRITTEN_WITH:
+        take(f"-{command}")
+
+        with pytest.raises(Refused, match=f"may not run {command} on"):
+            call()
+
+        assert flow.contents() == before
+        take("+@all")
+    call()
 
 
 def write_locked(flow: ScriptedFlow, fence: int, deadline: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +34,7 @@ class OwnServer:
         environment: variables that it gets beside those of this process.
 
     Attributes:
+        kind: of its program.
         folder: where its data is.
         port: where it listens.
         client: a client that answers in text.
@@ -47,6 +49,7 @@ class OwnServer:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._program = executable(kind) or absent(f"{kind}-server")
+        self.kind = kind
         self.folder = folder
         self._options: Sequence[str] = options
         self._environment = {**os.environ, **(environment or {})}
@@ -96,17 +99,25 @@ class OwnServer:
         A server whose disk is slow answers before it has written: that is waited for.
         """
         eventually(lambda: self.client.info("persistence")["aof_buffer_length"] == 0)
-        return self._file.stat().st_size
+        return self.file.stat().st_size
 
     def rewind(self, mark: int) -> None:
         """Kill it, and start it with what it had at a mark: it has lost all since."""
         assert self.mark() > mark, "there is nothing to lose"
         self.kill()
-        os.truncate(self._file, mark)
+        os.truncate(self.file, mark)
         self.start()
 
+    def copy(self, folder: Path, mark: int) -> OwnServer:
+        """Start another one with what this one had in its file at a mark."""
+        shutil.copytree(self.folder, folder)
+        (file,) = folder.glob("appendonlydir/*.incr.aof")
+        os.truncate(file, mark)
+        return OwnServer(self.kind, folder, *self._options)
+
     @property
-    def _file(self) -> Path:
+    def file(self) -> Path:
+        """Its append-only file."""
         (file,) = self.folder.glob("appendonlydir/*.incr.aof")
         return file
 

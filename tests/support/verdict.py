@@ -27,6 +27,8 @@ _CLAIMED = {"RUNNING": "execute", "REVERTING": "revert", "RETRYING": "execute"}
 #: A retry controller that tries again begins to run under the same claim.
 _AGAIN = ("RETRYING", "RUNNING")
 _SENTINEL = "-"
+#: How a run can end; a flow that is resumed is SUSPENDED on its way, too.
+_ENDS = frozenset({"SUCCESS", "FAILURE", "REVERTED", "SUSPENDED"})
 _COLLECTIONS = (
     *("flow", "atoms", "graph", "missing", "ready", "claims", "workers"),
     *("idle", "plan", "reached", "changes", "events"),
@@ -292,10 +294,16 @@ def broken_records(flow: Flow) -> list[str]:
     """Name what must hold for the records of any flow that has ended and does not.
 
     The journal alone makes the states and intentions in the hashes, no atom was held by
-    two workers at a time, and nothing is left of the run.
+    two workers at a time, what halts a run is how it ended, and nothing is left of it.
     """
     assert flow.claims is not None  # reading them finds the jumps
-    return [*_left_over(flow), *_keys(flow), *_journal(flow), *flow.jumps]
+    broken = [
+        *_left_over(flow),
+        *_keys(flow),
+        *broken_journal(flow),
+        *broken_halts(flow),
+    ]
+    return [*broken, *flow.jumps]
 
 
 def _left_over(flow: Flow) -> Iterator[str]:
@@ -345,7 +353,7 @@ def _keys(flow: Flow) -> Iterator[str]:
         yield f"keys that no flow has: {sorted(strangers)}"
 
 
-def _journal(flow: Flow) -> Iterator[str]:
+def broken_journal(flow: Flow) -> Iterator[str]:
     """Fold the journal, and compare what it says with the hashes."""
     revs = [entry.rev for entry in flow.journal]
     if revs != sorted(set(revs)) or revs[-1] > int(flow.fields["rev"]):
@@ -368,6 +376,21 @@ def _journal(flow: Flow) -> Iterator[str]:
         noted = changes.get(flow.uuids[name])
         if noted != float(atom["rev"]):
             yield f"changes have {noted} for {name}, not its rev"
+
+
+def broken_halts(flow: Flow) -> Iterator[str]:
+    """Look whether each run that was halted, as by a failed revert, is a FAILURE."""
+    failed: list[str] = []
+    for entry in flow.journal:
+        if entry.atom and entry.new == "REVERT_FAILURE" != entry.old:
+            failed.append(entry.atom)
+        elif not entry.atom and entry.new in _ENDS and entry.old != "RESUMING":
+            if failed and entry.new != "FAILURE":
+                yield f"the reverts of {failed} have failed, and then {entry}"
+            failed = []
+    halts, state = int(flow.fields.get("halt", 0)), flow.fields["state"]
+    if halts and state != "FAILURE":
+        yield f"the run was halted by {halts}, and the flow is {state}"
 
 
 def broken_order(flow: Flow) -> Iterator[str]:

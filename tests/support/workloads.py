@@ -277,3 +277,24 @@ def wide(notes: str, count: int, last: str = "return") -> Any:
         independent(notes, count),
         Noted("last", notes, end=last),
     )
+
+
+def layers(
+    notes: str, width: int, gates: Sequence[str], aside: str | None = None
+) -> Any:
+    """Make layers of tasks that wait at a gate, one for each layer.
+
+    Args:
+        notes: the file.
+        width: how many tasks a layer has.
+        gates: of the layers, in turn.
+        aside: gate of one task more, that waits for nothing else.
+    """
+    lines = linear_flow.Flow("lines")
+    for number, gate in enumerate(gates):
+        layer = unordered_flow.Flow(f"layer-{number}")
+        tasks = (Noted(f"t{number}.{n}", notes, gate=gate) for n in range(width))
+        lines.add(layer.add(*tasks))
+    if aside is None:
+        return lines
+    return unordered_flow.Flow("both").add(Noted("aside", notes, gate=aside), lines)

@@ -11,6 +11,7 @@ import redis
 
 from tests.support.eventually import eventually
 from tests.support.servers import KINDS, Server, absent
+from tests.support.verdict import Entry, Flow, broken_halts
 from tests.support.workloads import Note, append, read_notes
 
 
@@ -81,3 +82,41 @@ def test_notes_are_read_while_they_are_written(tmp_path):
 
     append(file, line)
     assert read_notes(file) == [note]
+
+
+class Told(Flow):
+    """A flow of which only the journal and some fields are known."""
+
+    def __init__(self, *moves, **fields):
+        self.journal = [
+            Entry(0, rev, atom, old, new, "", "", 0)
+            for rev, (atom, old, new) in enumerate(moves)
+        ]
+        self.fields = fields
+
+
+FAILED = ("a", "REVERTING", "REVERT_FAILURE")
+ON = [("", "RUNNING", "RESUMING"), ("", "RESUMING", "SUSPENDED")]
+
+
+@pytest.mark.parametrize("between", [[], ON], ids=["at-once", "taken-over"])
+def test_run_whose_revert_failed_is_a_failure(between):
+    """Whoever ends it, and also when it was taken over in between."""
+    for state in ("REVERTED", "SUSPENDED", "SUCCESS"):
+        told = Told(FAILED, *between, ("", "RUNNING", state), state=state)
+        assert len(list(broken_halts(told))) == 1
+    told = Told(FAILED, *between, ("", "RUNNING", "FAILURE"), state="FAILURE")
+    assert list(broken_halts(told)) == []
+
+
+def test_next_run_after_a_failed_revert_is_another():
+    """What has failed in the run before says nothing of this one."""
+    ends = [("", "RUNNING", "FAILURE"), ("", "RUNNING", "REVERTED")]
+    assert list(broken_halts(Told(FAILED, *ends, state="REVERTED"))) == []
+
+
+def test_run_that_was_halted_is_a_failure():
+    """Also where no revert has failed."""
+    ends = ("", "RUNNING", "REVERTED")
+    assert len(list(broken_halts(Told(ends, state="REVERTED", halt="1")))) == 1
+    assert list(broken_halts(Told(ends, state="REVERTED", halt="0"))) == []

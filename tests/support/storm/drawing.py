@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from taskflow import states
-
-from tests.support.outcomes import by_taskflow
 from tests.support.random_flows import Branch, Link, Plan, Shape, draw_shape
 from tests.support.servers import KINDS
 
@@ -24,11 +21,15 @@ LEASE_S = 2.0
 #: For how long blows fall, in seconds.
 STORMY_S = 7.0
 
+#: How likely a part that may fail stays in the flow for which it was drawn.
+_TROUBLED = 0.5
+
 Kind = str
 
 #: How often each kind of blow is drawn.
 _WEIGHTS: Mapping[Kind, int] = {
     "kill": 6,
+    "massacre": 1,
     "pause": 4,
     "lose": 4,
     "late": 2,
@@ -49,6 +50,7 @@ _WEIGHTS: Mapping[Kind, int] = {
 #: For how long each lasts, at least and at most, in seconds.
 _LASTS: Mapping[Kind, tuple[float, float]] = {
     "kill": (0.0, 1.0),  # until another worker comes in its place
+    "massacre": (0.0, 1.5 * LEASE_S),
     "pause": (0.2, 2.0 * LEASE_S),
     "lose": (0.5, 2.0),
     "late": (0.5, 2.0),
@@ -90,11 +92,13 @@ class StormyFlow:
         run_id: names it.
         shape: what it is made of.
         shared: options that all engines share.
+        deadly: atoms whose revert costs so many workers before it comes to its end.
     """
 
     run_id: str
     shape: Shape
     shared: Mapping[str, Any]
+    deadly: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +127,7 @@ class Storm:
 def draw_storm(seed: int, number: int) -> Storm:
     """Draw a storm."""
     dice = random.Random(f"{seed}/{number}")
-    flows = [
-        StormyFlow(
-            f"flow-{index}",
-            patchwork(dice, dice.choice([20, 30, 40, 60, 100, 200])),
-            {"defer_reverts": True} if dice.random() < 0.2 else {},
-        )
-        for index in range(dice.randint(3, 5))
-    ]
+    flows = [_flow(dice, f"flow-{index}") for index in range(dice.randint(3, 5))]
     workers = dice.randint(4, 8)
     routes = []
     for _ in range(workers):
@@ -146,6 +143,15 @@ def draw_storm(seed: int, number: int) -> Storm:
         [dice.choice([1, 1, 3]) for _ in range(workers)],
         _blows(dice, workers, len(flows)),
     )
+
+
+def _flow(dice: random.Random, run_id: str) -> StormyFlow:
+    shape = patchwork(dice, dice.choice([20, 30, 40, 60, 100, 200]))
+    shared = {"defer_reverts": True} if dice.random() < 0.2 else {}
+    deadly = {
+        name: dice.choice([1, 1, 2]) for name in shape.plans if dice.random() < 0.03
+    }
+    return StormyFlow(run_id, shape, shared, deadly)
 
 
 def _blows(dice: random.Random, workers: int, flows: int) -> list[Blow]:
@@ -173,9 +179,9 @@ def patchwork(dice: random.Random, atoms: int) -> Shape:
     left = atoms
     while left > 0:
         part = _renamed(_part(dice, left), f"p{len(parts)}.")
-        # Most are to get further than to the first thing that ends the whole run.
-        likely = {states.SUCCESS: 1.0, states.REVERTED: 0.3}
-        if dice.random() >= likely.get(by_taskflow(part).flow, 0.1):
+        # Most are to get further than to the first thing that ends the whole run. What
+        # TaskFlow makes of a part is no measure: where several fail, it is luck.
+        if _may_fail(part) and dice.random() >= _TROUBLED:
             continue
         parts.append(part)
         left -= len(part.names)
@@ -189,19 +195,29 @@ def patchwork(dice: random.Random, atoms: int) -> Shape:
     whole = Shape(
         Branch(kind, "whole", tuple(part.tree for part in parts), tuple(links))
     )
+    # Most are to be reverted to their beginning, if they are.
+    undoable = dice.choice([0.0, 0.0, 0.02, 0.1])
     for part in parts:
         whole.controls.update(part.controls)
         for plan in part.plans.values():
-            takes_ms = dice.choice([0, 5, 20, 80, 250])
-            whole.plans[plan.name] = dataclasses.replace(plan, takes_ms=takes_ms)
+            whole.plans[plan.name] = dataclasses.replace(
+                plan,
+                takes_ms=dice.choice([0, 5, 20, 80, 250]),
+                revert_fails=plan.revert_fails or dice.random() < undoable,
+            )
     return whole
+
+
+def _may_fail(part: Shape) -> bool:
+    fail = [bool(plan.fails) for plan in part.plans.values()]
+    return any([*fail, *(control.fails for control in part.controls.values())])
 
 
 def _part(dice: random.Random, most: int) -> Shape:
     """Draw one part; half of them have retries and deciders."""
     if dice.random() < 0.5:
-        # One failure that nobody answers for reverts everything: most parts have none.
-        trouble = dice.choice([["none"], ["none"], ["one"]])
+        # One failure that nobody answers for reverts everything: half have none.
+        trouble = dice.choice([["none"], ["one"]])
         return draw_shape(dice, min(most, 14), wild=True, trouble=trouble)
     kind = dice.choice(["linear", "unordered"])
     names = [f"s{number}" for number in range(dice.randint(1, min(most, 30)))]

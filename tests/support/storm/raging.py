@@ -36,9 +36,13 @@ from tests.support.own_server import OwnServer
 from tests.support.proxy import Mode, Proxy
 from tests.support.storm.drawing import Blow, Storm
 from tests.support.storm.working import Duty, make_common, work
+from tests.support.workloads import whole_lines
 
 #: How long workers may take to end all flows once everything is healed.
 CALM_S = 90.0
+
+#: How often one looks for workers whom a task has killed.
+_LOOKS_S = 0.1
 
 _NAMESPACE = "storm"
 _OPTIONS = f"namespace={_NAMESPACE}&deadline_s=4&socket_timeout=0.6"
@@ -146,19 +150,42 @@ class Tempest:
             self._later(self._began + blow.at_s, functools.partial(self._fall, blow))
         while self._pending:
             at, _, action = heapq.heappop(self._pending)
-            threading.Event().wait(max(0.0, at - monotonic()))
+            while (left_s := at - monotonic()) > 0:
+                threading.Event().wait(min(left_s, _LOOKS_S))
+                self._replace_the_dead()
             action()
         for way in self._ways:
             way.calm()
         self._tell("all is healed")
         until = monotonic() + CALM_S
+        left = [""]
+        while left:
+            left = [duty.name for duty, each in self._workers if each.is_alive()]
+            left += self._replace_the_dead()
+            assert monotonic() < until, f"{left} do not end"
+            threading.Event().wait(_LOOKS_S)
         for duty, process in self._workers:
-            process.join(max(0.1, until - monotonic()))
-            assert not process.is_alive(), f"{duty.name} does not end"
             status = process.exitcode
             killed = status == -signal.SIGKILL and process.pid in self.struck
             assert killed or status == 0, f"{duty.name} ended with {status}"
         self._tell("all workers have ended")
+
+    def _replace_the_dead(self) -> list[str]:
+        """Start others in place of those whom a task has killed; names these."""
+        dead = []
+        for worker, process in list(self._here.items()):
+            if process.exitcode != -signal.SIGKILL:
+                continue
+            (duty,) = (duty for duty, each in self._workers if each is process)
+            deaths = whole_lines(duty.file("deaths"))
+            assert deaths, f"{duty.name} was killed by nobody"
+            assert process.pid is not None
+            self.struck.add(process.pid)
+            self.happened["die"] += 1
+            self._tell(f"{duty.name} was killed by {deaths[-1]}")
+            self._start(worker)
+            dead.append(duty.name)
+        return dead
 
     def reports(self) -> list[tuple[str, dict[str, Any]]]:
         """Return what the workers tell that came to their end."""
@@ -208,15 +235,25 @@ class Tempest:
         self._later(monotonic() + blow.lasts_s, action)
 
     def _kill(self, blow: Blow) -> object:
-        pid = self._pid(blow.target)
-        if pid is None:
-            return None
-        self.struck.add(pid)
-        process = self._here.pop(blow.target)
-        process.kill()
-        process.join()
-        self._until(blow, lambda: self._start(blow.target))
-        return pid
+        return self._end(blow, [blow.target])
+
+    def _massacre(self, blow: Blow) -> object:
+        """Kill all who work: nobody is left to tell of them, or to end what was on."""
+        return self._end(blow, list(self._here))
+
+    def _end(self, blow: Blow, workers: list[int]) -> list[int]:
+        """Kill workers; others come in their places."""
+        pids = []
+        for worker in workers:
+            if (pid := self._pid(worker)) is None:
+                continue
+            self.struck.add(pid)
+            process = self._here.pop(worker)
+            process.kill()
+            process.join()
+            self._until(blow, functools.partial(self._start, worker))
+            pids.append(pid)
+        return pids
 
     def _pause(self, blow: Blow) -> object:
         pid = self._pid(blow.target)

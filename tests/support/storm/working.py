@@ -1,12 +1,13 @@
 """A worker of a storm: it takes part in all flows, and writes down what it is told.
 
 It goes from flow to flow until each has ended, through a proxy of its own, and carries
-on after every error of ours. Three files are its witnesses, one line for each event:
+on after every error of ours. Four files are its witnesses, one line for each event:
 
 =======  ====================================================================
 notes    what a task or a controller begins, with the token of its claim
 answers  each result that it sends, and what came of that: ok, stale, unknown
 calls    what it was answered when it changed an atom that belongs to nobody
+deaths   a task that kills it
 =======  ====================================================================
 """
 
@@ -19,6 +20,7 @@ import json
 import logging
 import os
 import random
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -81,20 +83,24 @@ class Duty:
 
 
 class _Notes(list[tuple[str, str]]):
-    """Writes down what a flow's atoms begin."""
+    """Writes down what the atoms of a flow begin; some of them are deadly."""
 
-    def __init__(self, path: Path, run_id: str) -> None:
+    def __init__(self, duty: Duty, flow: StormyFlow) -> None:
         super().__init__()
-        self._path, self._run_id = path, run_id
+        self._duty, self._flow = duty, flow
 
     def append(self, what: tuple[str, str]) -> None:
-        """Write a line: an atom has begun."""
+        """Write a line: an atom has begun. If it is a deadly one, die."""
         about = redisflow.current()
         assert about is not None
         kind, name = what
         pid, rounds = os.getpid(), (about.round, about.attempt)
         note = Note(name, kind, "begin", pid, *rounds, about.token)
-        append(self._path, json.dumps([self._run_id, asdict(note)]))
+        run_id = self._flow.run_id
+        append(self._duty.file("notes"), json.dumps([run_id, asdict(note)]))
+        if kind == "revert" and about.attempt < self._flow.deadly.get(name, 0):
+            append(self._duty.file("deaths"), json.dumps([run_id, name]))
+            os.kill(pid, signal.SIGKILL)
 
 
 def work(duty: Duty) -> None:
@@ -134,7 +140,7 @@ def work(duty: Duty) -> None:
 def _take_part(duty: Duty, flow: StormyFlow, errors: list[str]) -> str | None:
     """Run a flow as far as it goes; returns how it ended, None if that is unknown."""
     engine = None
-    notes = _Notes(duty.file("notes"), flow.run_id)
+    notes = _Notes(duty, flow)
     options = {**flow.shared, "lease_s": LEASE_S, "max_attempts": 1000}
     if duty.threads > 1:
         options |= {"executor": "threads", "max_workers": duty.threads}
