@@ -124,7 +124,7 @@ def test_no_hint_arrives(stage, admin, options, width, aside):
         layers = [[f"t{n}.{task}" for task in range(width)] for n in range(LAYERS)]
         eventually(lambda: all(map(stage.ran, layers[0])), 30)
         for worker in admin.zrange(stage.keys.workers, 0, 1):
-            thieves.rob(Keys(stage.keys.namespace).wake(worker))
+            thieves.rob(stage.keys.wake(worker))
         before = pushed(admin)
         for gate, names in zip(gates, layers, strict=True):
             eventually(lambda names=names: all(map(stage.ran, names)), 30)
