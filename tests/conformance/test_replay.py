@@ -30,8 +30,9 @@ from tests.support.crowded_flows import CROWDED
 from tests.support.flow_crew import draw_job, run_together
 from tests.support.outcomes import by_taskflow, outcome_of
 from tests.support.processes import Crew
+from tests.support.records import Flow
 from tests.support.replay import NotAllowed, Replay
-from tests.support.verdict import Flow, broken_records
+from tests.support.verdict import broken_records
 
 pytestmark = [
     pytest.mark.one_server,

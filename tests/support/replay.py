@@ -28,7 +28,7 @@ from taskflow.types.failure import Failure
 from redisflow.codec import failure_from
 from tests.support.outcomes import Outcome, error_of, outcome_of
 from tests.support.random_flows import Shape
-from tests.support.verdict import Entry
+from tests.support.records import Entry
 
 _ENDS = {
     states.SUCCESS: (states.RUNNING, executor.EXECUTED),

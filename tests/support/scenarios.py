@@ -19,8 +19,9 @@ from redisflow.engine.processes import LocalRun
 from redisflow.keys import FlowKeys, Keys, flow_uuid_of
 from tests.support.crew import Crew
 from tests.support.eventually import eventually
+from tests.support.records import Flow
 from tests.support.strikes import Striker
-from tests.support.verdict import Flow, broken_promises
+from tests.support.verdict import broken_promises
 from tests.support.workloads import MIXED_ATOMS, Note, read_notes
 
 LEASE_S = 1.0

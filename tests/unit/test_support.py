@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from tests.support.eventually import eventually
+from tests.support.records import Entry, Flow
 from tests.support.servers import KINDS, Server, absent
-from tests.support.verdict import Entry, Flow, broken_halts
+from tests.support.verdict import broken_halts
 from tests.support.workloads import Note, append, read_notes
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from tests.support.linearizable import Call, order_of
 from tests.support.random_flows import Shape
+from tests.support.records import Flow
 from tests.support.replay import NotAllowed, Replay
 from tests.support.storm.drawing import StormyFlow
 from tests.support.storm.raging import Tempest
 from tests.support.storm.working import COMMON, ENDS, an_atom
 from tests.support.verdict import (
-    Flow,
     broken_executions,
     broken_order,
     broken_records,
