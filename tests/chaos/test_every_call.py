@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import signal
 
 import pytest
@@ -18,6 +18,8 @@ LEASE_S = 0.3
 
 #: A flow of four atoms with a revert cannot be done with fewer calls.
 FEWEST_CALLS = 15
+#: Flows that are played at the same time.
+AT_A_TIME = 8
 
 
 @pytest.fixture
@@ -44,26 +46,37 @@ def _assert_reverted(stage, deaths):
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_alone(crew_of, where):
+def test_alone(crew_of, where, chosen):
     """It dies alone with all that it holds; one that comes later ends the flow."""
-    for nth in itertools.count(1):
-        stage, crew = crew_of(f"{where}-{nth}")
-        with crew:
-            status = crew.start(failpoint=FailPoint(nth, where)).status()
-            if status == 0:
-                break
-            assert status == -signal.SIGKILL
-            assert crew.start().report()["outcome"] == "REVERTED"
-        _assert_reverted(stage, deaths=1)
-    assert nth > FEWEST_CALLS
+    stage, crew = crew_of("undisturbed")
+    with crew:
+        calls = crew.start(failpoint=FailPoint(0, where)).report()["calls"]
     _assert_reverted(stage, deaths=0)
+    assert calls > FEWEST_CALLS
+    every = chosen(calls)
+    for first in range(0, len(every), AT_A_TIME):
+        with contextlib.ExitStack() as crews:
+            trials = []
+            for nth in every[first : first + AT_A_TIME]:
+                stage, crew = crew_of(f"{where}-{nth}")
+                crews.enter_context(crew)
+                trials.append(
+                    (stage, crew, crew.start(failpoint=FailPoint(nth, where)))
+                )
+            for _stage, crew, victim in trials:
+                assert victim.status() == -signal.SIGKILL
+                crew.start()
+            for stage, crew, _victim in trials:
+                assert crew.members[-1].report()["outcome"] == "REVERTED"
+                _assert_reverted(stage, deaths=1)
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
-def test_in_company(crew_of, where):
+def test_in_company(crew_of, where, chosen):
     """It dies among others, who go on without being told."""
     deaths = 0
-    for nth in range(1, 2 * FEWEST_CALLS):
+    struck = chosen(2 * FEWEST_CALLS)
+    for nth in struck:
         stage, crew = crew_of(f"{where}-{nth}")
         with crew:
             victim = crew.start(failpoint=FailPoint(nth, where))
@@ -71,4 +84,4 @@ def test_in_company(crew_of, where):
             died = victim.status() == -signal.SIGKILL
         _assert_reverted(stage, deaths=int(died))
         deaths += died
-    assert deaths > FEWEST_CALLS // 2
+    assert deaths > len(struck) // 4

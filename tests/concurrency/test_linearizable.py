@@ -143,13 +143,12 @@ def a_lock(state, what):
     return True, ("", readers | {who}, last)
 
 
-def enter_at_random(turn, url, seconds):
-    """Enter a lock and leave it; returns each of these calls."""
+def enter_at_random(turn, url, sections):
+    """Enter a lock so often and leave it; returns each of these calls."""
     lock = ReaderWriterLock(RedisBackend.from_url(url), "nightly", lease_s=5)
     draw, history = random.Random(turn.index), []
     turn.wait()
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    for _ in range(sections):
         does = draw.choice(["writes", "reads", "reads"])
         begun = time.monotonic()
         with lock.write_lock() if does == "writes" else lock.read_lock():
@@ -162,12 +161,12 @@ def enter_at_random(turn, url, seconds):
 
 
 @pytest.mark.parametrize(
-    ("size", "seconds"), [(3, 0.5), pytest.param(8, 0.6, marks=pytest.mark.slow)]
+    ("size", "each"), [(3, 150), pytest.param(8, 60, marks=pytest.mark.slow)]
 )
-def test_sections_of_a_lock(url, size, seconds):
+def test_sections_of_a_lock(url, size, each):
     """One writer or many readers at each moment, fences in the order of the writers."""
     with Crew(size) as crew:
-        found = crew.race(enter_at_random, url, seconds)
+        found = crew.race(enter_at_random, url, each)
     history = [call for calls in found for call in calls]
-    assert len(history) > 40 * size
+    assert len(history) == 2 * each * size
     assert order_of(history, ("", frozenset(), 0), a_lock) is not None
