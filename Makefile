@@ -14,6 +14,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTEST := $(BIN)/python -m pytest
 LUACHECK := luacheck --quiet --no-cache --config scripts/lua/.luacheckrc
 
+# Tests start many processes; compiling everything in each of them takes a quarter of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test slow chaos fuzz check lint lint-lua reference format docs bench \
