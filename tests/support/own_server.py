@@ -23,6 +23,9 @@ from tests.support.servers import absent, executable
 #: A cluster's servers talk to each other on their port and 10,000.
 _HIGHEST_PORT = 55000
 
+#: What holds the ports that were given away; until the process ends.
+_held: list[socket.socket] = []
+
 
 class OwnServer:
     """A server on a free port of the loopback interface; constructing starts it.
@@ -128,9 +131,17 @@ class OwnServer:
 
 
 def free_port() -> int:
-    """Find a free port, low enough for a server of a cluster."""
+    """Find a port that is free, low enough for a cluster, and given to nobody else.
+
+    It stays bound here, so that the system chooses it for no other process before its
+    server listens; a server may share it, since it reuses addresses as well.
+    """
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port: int = listener.getsockname()[1]
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
         if port < _HIGHEST_PORT:
+            _held.append(holder)
             return port
+        holder.close()
