@@ -107,6 +107,7 @@ def test_late_write_does_nothing(one, storage, contents, proxy, write):
     assert (proxy.hits, contents()) == (1, before)
 
 
+@pytest.mark.slow
 def test_what_was_given_up_does_not_undo_what_came_after(one, contents, proxy):
     """The next answer to the same process ends what it was in doubt of."""
     one.update_flow_metadata({"x": "first"})

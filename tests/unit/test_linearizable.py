@@ -62,6 +62,7 @@ def test_a_bad_history_has_none(history):
     assert order_of(history, 0, register) is None
 
 
+@pytest.mark.slow
 def test_a_long_history_is_judged_soon(seed):
     """A thousand calls of eight at a time, and one answer of them spoilt."""
     draw, state, history = random.Random(seed), 0, []
