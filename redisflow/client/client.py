@@ -95,7 +95,7 @@ class Client:
         keys: Sequence[str],
         args: Sequence[Argument],
         *,
-        again: Callable[[bool], Sequence[Argument]] | None = None,
+        again: Callable[[Outcome], Sequence[Argument]] | None = None,
         deadline_s: float | None = None,
         replication: Replication | None = None,
         witness: Witness | None = None,
@@ -109,8 +109,8 @@ class Client:
             source: the Lua text.
             keys: KEYS; in a cluster all of one slot.
             args: ARGV.
-            again: gives ARGV for a further sending, told whether one before had no
-                answer; the same by default.
+            again: gives ARGV for a further sending, told what became of the one before;
+                the same by default.
             deadline_s: for how long to go on trying; the client's own by default.
             replication: waits for replicas, too; not in a cluster.
             witness: asked first where the server is of another history than it knows.
@@ -136,8 +136,7 @@ class Client:
             nonlocal short, failed
             if failed is not None and again is not None:
                 fault = judge(failed, sent=True, seen=True)
-                lost = fault.outcome == "unknown"
-                short = (*short[: 3 + len(keys)], *again(lost))
+                short = (*short[: 3 + len(keys)], *again(fault.outcome))
             try:
                 return evaluate(
                     handle,

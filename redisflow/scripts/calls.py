@@ -157,7 +157,7 @@ class Scripts:
         until = monotonic() + limit_s
         with self._guard.turn(limit_s) as fence:
             sendings.words[script.args.index("fence")] = fence
-            sendings.again(lost=False)
+            sendings.again("not applied")
             left_s = max(0.0, until - monotonic())
             return self._run(script, keys, sendings, left_s)
 

@@ -32,7 +32,7 @@ import os
 import secrets
 import threading
 
-from redisflow.errors import RedisFlowError
+from redisflow.errors import Outcome, RedisFlowError
 
 #: So many keys in doubt are remembered.
 _REMEMBERED = 10_000
@@ -69,13 +69,13 @@ class Sendings:
         self._marked = 0
         self._number()
 
-    def again(self, lost: bool) -> list[Argument]:  # noqa: FBT001  as the client calls it
+    def again(self, outcome: Outcome) -> list[Argument]:
         """Return ARGV for a further sending.
 
         Args:
-            lost: whether the one before has had no answer.
+            outcome: what became of the one before; "unknown": it has had no answer.
         """
-        self.lost = self.lost or lost
+        self.lost = self.lost or outcome == "unknown"
         self._number()
         return self.words
 

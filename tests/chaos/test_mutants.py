@@ -89,8 +89,8 @@ MUTANTS = {
     ),
     "what comes too late is done": Mutant(
         "scripts/lua/includes/heed_sent.lua",
-        "if tonumber(number) < tonumber(last) then",
-        "if false then",
+        "and tonumber(number) < tonumber(last) then",
+        "and false then",
         f"{_EVERY_SCRIPT}::test_what_comes_too_late_is_not_done",
     ),
     "server that has lost its end is not noticed": Mutant(

@@ -122,3 +122,13 @@ def test_one_that_comes_too_late_does_not_end_the_next_section(lock):
         lock.release("p:1", sent="p 2 0")
 
     assert (lock.fields, lock.writer) == (before, "p:1")
+
+
+def test_marks_that_are_over_are_taken_out(lock):
+    """Whoever comes next does it; what is kept longer stays, its own as well."""
+    far = 2**50
+    lock.acquire("p:1")
+    lock.client.execute("HSET", lock.keys.lock, "void", f"o 9 1 p 5 {far} q 7 {far}")
+
+    assert lock.release("p:1", sent="p 6 0") == "OK"
+    assert lock.fields["void"] == f"p 5 {far} q 7 {far}"

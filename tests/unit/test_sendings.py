@@ -27,17 +27,17 @@ def test_numbers_grow_whatever_they_are_about():
 def test_what_is_sent_again_is_marked_if_an_answer_was_lost():
     """An answer that says no leaves no doubt."""
     sendings, (_, first, _) = sent()
-    assert sendings.again(False)[1].endswith(" 0")
-    word = sendings.again(True)[1]
+    assert sendings.again("not applied")[1].endswith(" 0")
+    word = sendings.again("unknown")[1]
     assert word.endswith(" 2")
     assert int(word.split()[1]) > int(first)
-    assert sendings.again(False)[1].endswith(" 2")
+    assert sendings.again("not applied")[1].endswith(" 2")
 
 
 def test_doubt_lasts_until_something_sent_after_it_is_answered():
     """What was sent before is no answer to it; and each key has its own."""
     earlier, _ = sent("doubted")
-    earlier.again(True)
+    earlier.again("unknown")
     sendings, _ = sent("doubted")
     sendings.failed(Unavailable("away", outcome="unknown"))
     earlier.answered()
@@ -51,7 +51,7 @@ def test_doubt_lasts_until_something_sent_after_it_is_answered():
 def test_error_after_a_lost_answer_is_unknown():
     """Whatever it says of the last sending."""
     sendings, _ = sent("in doubt")
-    sendings.again(True)
+    sendings.again("unknown")
     error = Locked("others hold it", lock="in doubt")
     sendings.failed(error)
     assert error.outcome == "unknown"
