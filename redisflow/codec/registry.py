@@ -123,7 +123,9 @@ def load_member(cls: type, member: object) -> enum.Enum:
         return cls.__members__[member]
     if type(member) is int and issubclass(cls, enum.Flag):
         made = cls(member)
-        if type(made) is cls:  # some flags make a plain int of bits they do not know
+        # Of bits that they do not know some flags make a plain int, and before Python
+        # 3.11.4 others leave them out.
+        if type(made) is cls and made.value == member:
             return made
     raise ValueError(f"{name_of(cls)} has no member {member!r:.100}")
 
