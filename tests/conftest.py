@@ -12,6 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -53,14 +54,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose a seed, and a folder for the servers, before workers are started.
-
-    Each worker of pytest-xdist is given the options as they are then.
-    """
+    """Choose a seed, and a folder for the servers, or take those of the whole run."""
     # A shell that starts the tests in the background has Ctrl-C ignored, in programs
     # that they start, too.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # In a worker of pytest-xdist.
+    for option, value in getattr(config, "workerinput", {}).get("ours", {}).items():
+        setattr(config.option, option, value)
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
     if not config.option.redis_datadir:
@@ -69,6 +70,16 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = tempfile.mkdtemp(prefix="rf-", dir=None if short else "/tmp")
         config.option.redis_datadir = folder
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of pytest-xdist what was chosen; it has the command line only."""
+    chosen = node.config.option
+    node.workerinput["ours"] = {
+        "seed": chosen.seed,
+        "redis_datadir": chosen.redis_datadir,
+    }
 
 
 def pytest_collection_modifyitems(
