@@ -37,13 +37,14 @@ def reset_atom(
     if subject.live:
         raise at_work(subject)
     subject.note(f"reset {name}", reason)
+    request = subject.request()
     while True:
         reply = subject.scripts.call(
             "atom_restart",
             of=atom.uuid,
             atom=atom.uuid,
             alone=int(alone),
-            who=subject.who,
+            **request,
         )
         if reply.status == "OK":
             break
@@ -105,7 +106,7 @@ def set_result(
         atom=atom.uuid,
         state=state,
         payload=payload,
-        who=subject.who,
+        **subject.request(),
     )
     if reply.status == "HELD":
         owner = reply.fields[0].decode()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import itertools
 import os
 import secrets
+from typing import Any
 
 from redisflow.errors import FlowLost
 from redisflow.persistence import FlowRecord, RedisBackend
@@ -40,6 +42,7 @@ class Subject:
         self.storage = Storage(detail, backend)
         self.scripts = backend.scripts_of(flow_uuid)
         self.who = operator_id()
+        self._requests = itertools.count(1)
         self.look()
 
     def look(self) -> FlowRecord:
@@ -55,6 +58,14 @@ class Subject:
     def live(self) -> int:
         """How many workers were alive at the last look."""
         return self.storage.mirror.live
+
+    def request(self) -> dict[str, Any]:
+        """Name one request to a script that looks whether it was carried out before."""
+        mirror = self.storage.mirror
+        return {
+            "who": f"{self.who}/{next(self._requests)}",
+            "since": max(mirror.rev, mirror.heard),
+        }
 
     def note(self, act: str, reason: str) -> None:
         """Put into the journal what is done, by whom and why."""

@@ -15,9 +15,9 @@ that is what ``"unknown"`` means. The server remembers for ten minutes; what a n
 keeps for longer is done.
 
 This is about what comes too late. What is sent again in time, after an earlier sending
-was done, is recognised: a move, a save or a reset of a `Storage` by the journal
-(``moved_before``), an entry in a retry's history by ``recall``, a note of an operator
-by its id, all work by its token. What only sets a value sets it again.
+was done, is recognised: a move, a save, a reset or an operator's result by the journal
+(``moved_before``), an entry in a retry's history by ``recall``, an operator's note by
+its id, all work by its token. What only sets a value sets it again.
 
 Not numbered is what does no harm when it is late: what only reads, makes what does not
 exist, renews a lease, ends a membership whose id is never used again, or takes back

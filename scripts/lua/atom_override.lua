@@ -18,12 +18,13 @@
     atom     str    its uuid
     state    str    SUCCESS or FAILURE
     payload  bytes  the result or the failure, encoded
-    who      str    who asks, for the journal
+    who      str    the request, and who asks, for the journal
+    since    int    a revision of the flow from before the request
     fence    str    the caller's fence, or empty outside any section
     sent     str    which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', old, rev}  it has the result; old is the state before
+    {'OK', old, rev}  it was given the result with rev; old is the state before
     {'HELD', owner}   a worker holds the atom
     {'LIVE', live}    that many workers are at work: no failure is given now
     {'UNKNOWN'}       no such task
@@ -40,6 +41,7 @@
 --- @include "commit"
 --- @include "follow_edit"
 --- @include "mark_result"
+--- @include "moved_before"
 --- @include "read_atom"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -47,6 +49,8 @@ check_log()
 local atom, now = read_atom(args.atom), now_ms()
 local live = read('ZCOUNT', keys.workers, now, '(inf')
 if not atom or atom.type ~= 'task' then return {'UNKNOWN'} end
+local moved_from, moved_rev = moved_before(flow, args.atom, args.who, args.since)
+if moved_from then return {'OK', moved_from, moved_rev} end
 if atom.owner ~= '' then return {'HELD', atom.owner} end
 if args.state == 'FAILURE' and live > 0 then return {'LIVE', live} end
 check_derived()

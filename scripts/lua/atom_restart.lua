@@ -19,12 +19,13 @@
   ARGV
     atom   str  its uuid
     alone  int  1: this atom only
-    who    str  who asks, for the journal
+    who    str  the request, and who asks, for the journal
+    since  int  a revision of the flow from before the request
     fence  str  the caller's fence, or empty outside any section
     sent   str  which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', planned}  it is PENDING; planned = 1 if a plan does the rest
+    {'OK', planned}  it has been put back; planned = 1 if a plan does the rest
     {'PLAN'}         another plan comes first: carry it on, and call again
     {'LIVE', live}   that many workers are at work
     {'HELD'}         dead workers hold items: sweep, and call again
@@ -39,6 +40,7 @@
 --- @include "enter_flow"
 --- @include "check_log"
 --- @include "commit"
+--- @include "moved_before"
 --- @include "read_atom"
 --- @include "set_walk"
 --- @include "start_over"
@@ -49,6 +51,9 @@ local now = now_ms()
 local live = read('ZCOUNT', keys.workers, now, '(inf')
 local atom = read_atom(args.atom)
 if not atom then return {'UNKNOWN'} end
+if moved_before(flow, args.atom, args.who, args.since) then
+  return {'OK', flow.planned and 1 or 0}
+end
 if live > 0 then return {'LIVE', live} end
 if read('HLEN', keys.claims) > 1 then return {'HELD'} end
 if flow.planned then return {'PLAN'} end

@@ -71,3 +71,19 @@ def test_failure_is_given_while_nobody_is_at_work(flow):
     assert broken_rules(flow) == []
     flow.start("w1", run=2)
     assert flow.drive(run=2)[0] == "resolve a"
+
+
+def test_what_was_asked_for_again_is_not_done_again(flow):
+    """OK as it was then, and what others have given it since stays."""
+    flow.line("a").start()
+    known = flow.rev
+    asked = {"state": "SUCCESS", "payload": '"one"', "who": "operator/1"}
+    first = flow.on("a", "atom_override", **asked, since=known)
+    override(flow, "a", payload='"two"')
+    before = flow.contents()
+
+    flow.sent = "p 2 2"
+    assert flow.on("a", "atom_override", **asked, since=known) == first
+
+    flow.client.execute("HDEL", flow.keys.lock, "void")
+    assert flow.contents() == before

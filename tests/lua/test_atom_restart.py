@@ -79,3 +79,20 @@ def test_who_is_not_in_the_structure_has_nothing_after_it(flow):
     assert restart(flow, "nobody") == ["UNKNOWN"]
     assert flow.contents() == before
     assert restart(flow, "loose", alone=1) == ["OK", 0]
+
+
+def test_what_was_asked_for_again_is_not_done_again(flow):
+    """OK: what was put back and has run since is not put back once more."""
+    ended(flow, "a", "b")
+    known = flow.rev
+    assert restart(flow, "a", who="operator/1", since=known) == ["OK", 1]
+    flow.step("operator")
+    flow.start("w1", run=2)
+    flow.drive(run=2)
+    before = flow.contents()
+
+    flow.sent = "p 2 2"
+    assert restart(flow, "a", who="operator/1", since=known) == ["OK", 0]
+
+    flow.client.execute("HDEL", flow.keys.lock, "void")
+    assert flow.contents() == before
