@@ -6,7 +6,8 @@ holds one renews it here, from a thread that does nothing else, well before it e
     held ── renewed in time ──► held
       │
       ├── the server says that it is over ─────────────► lost
-      └── no renewal got through until ``trusted_until`` ─► lost, as far as we know
+      └── no renewal got through until ``trusted_until`` ─► lost, as far as we know;
+          where only the server's word counts (``unheard``) it is still tried
 
 `Lease.trusted_until` counts on the local monotonic clock from *before* the request
 left, so it always lies before the server's deadline: a holder that stops there stops
@@ -54,6 +55,9 @@ class Lease:
         first_s: how long it lasts from then on, if not as long as a renewal: it is then
             renewed soon.
         margin_s: how much earlier it is over here than on the server.
+        unheard: whether it is lost, too, when no renewal got through until
+            `trusted_until`. It need not be: of a server that was away all leases are
+            over, and whoever renews first may go on.
         on_lost: called once it is lost, unless it was dropped before.
         server: where it is: one that does not answer holds up its own leases only.
 
@@ -70,6 +74,7 @@ class Lease:
         since: float | None = None,
         first_s: float | None = None,
         margin_s: float = 0.0,
+        unheard: bool = True,
         on_lost: Callable[[], object] | None = None,
         server: str = "",
     ) -> None:
@@ -79,6 +84,7 @@ class Lease:
         self._on_lost = [] if on_lost is None else [on_lost]
         self.server = server
         self._trusted_s = lease_s - margin_s
+        self._unheard = unheard
         self.lease_s = lease_s
         self.over = False
         self.dropped = False
@@ -136,10 +142,12 @@ class Lease:
             if not self.dropped:
                 logger.warning("could not renew a lease: %s", error)
             now = monotonic()
-            # One more attempt at the very end: the server may count from later on.
-            self.due = min(now + self.lease_s / 10, max(self.trusted_until, now))
-            if now >= self.trusted_until:
-                self.lose()
+            self.due = now + self.lease_s / 10
+            if self._unheard:
+                # One more attempt at the very end: the server may count from later on.
+                self.due = min(self.due, max(self.trusted_until, now))
+                if now >= self.trusted_until:
+                    self.lose()
             return
         if again_s is False:
             self.lose()

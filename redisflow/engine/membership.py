@@ -73,6 +73,7 @@ class Membership:
             self._beat,
             lease_s=self._lease_s,
             server=server,
+            unheard=False,
             on_lost=self._tell_lost,
         )
 

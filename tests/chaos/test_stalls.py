@@ -45,10 +45,18 @@ def test_server_stands_still(own, tmp_path, stall, timeout_s):
         seconds, us = own.client.time()
         now_ms = seconds * 1000 + us // 1000
         assert all(at < now_ms for _, at in deadlines), "no lease was over"
+        eventually(lambda: living(stage) == 3, 2 * LEASE_S)  # still in their tasks
         reports = [member.report() for member in crew.members]
     assert [report["outcome"] for report in reports] == ["SUCCESS"] * 3
     flow = stage.assert_ended("SUCCESS", Counter())
     assert not [name for name in flow.atoms if flow.taken_back(name)]
+
+
+def living(stage):
+    """Count the workers whose leases are not over, by the server's clock."""
+    seconds, us = stage.admin.time()
+    now_ms = seconds * 1000 + us // 1000
+    return stage.admin.zcount(stage.keys.workers, now_ms, "(inf")
 
 
 def test_script_of_somebody_else_is_slow(own, tmp_path):
