@@ -1,9 +1,10 @@
-"""Every exception that leaves redisflow.
+"""Every exception that leaves redisflow; three stand with what raises them.
 
 ::
 
     RedisFlowError
     ├─ ConfigError              a URL or an option that cannot be used
+    │  └─ NotAllowed            a worker may not import it: engine.allowing
     ├─ BadExport                a file that is no whole export of a run
     ├─ StoreError               (+ taskflow StorageFailure) the server did not do it
     │  ├─ Unavailable           not reached, or not ready, until the deadline
@@ -11,7 +12,8 @@
     │  ├─ Refused               reached, and it said no: password, ACL, memory, policy
     │  ├─ CorruptKey            a key of another type, or a field not understood
     │  ├─ SchemaTooNew          written by a newer redisflow
-    │  └─ ScriptFailed          a script of ours failed: a bug
+    │  ├─ ScriptFailed          a script of ours failed: a bug
+    │  └─ ServerError           any other answer of the server: client
     ├─ ValueRefused             (+ taskflow StorageFailure) a value that cannot be kept
     ├─ StaleToken               somebody else owns the atom, or finished it first
     ├─ LeaseLost                the lock was lost before its section ended
@@ -22,6 +24,7 @@
     │  ├─ StructureMismatch     joining a running flow with another structure
     │  └─ SubmissionDiffers     submitting a run once more as something else
     ├─ FlowCancelled            (+ taskflow ExecutionFailure) somebody had it reverted
+    ├─ WorkersFailed            no worker process can take part: engine.processes
     └─ WorkerLost               an atom cost too many workers; stored as its failure
 
 What TaskFlow's code catches is also TaskFlow's class, so that code written for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import enum
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +45,26 @@ def _row(param: Any) -> str:
     elif param.metavar:
         names += f" `{param.metavar}`"
     text = " ".join((getattr(param, "help", None) or "").split())
-    return f"| {names} | {text} |".replace("N|NAME", "N\\|NAME")
+    return f"| {names} | {' '.join([text, *_limits(param)])} |".replace(
+        "N|NAME", "N\\|NAME"
+    )
+
+
+def _limits(param: Any) -> Iterator[str]:
+    """Tell what typer adds to a help: choices, default, whether it is required."""
+    kind, default = param.type_descriptor.annotation, param.default
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        yield f"One of {', '.join(f'`{_word(choice)}`' for choice in kind)}."
+    if param.required and param.opts[0].startswith("-"):
+        yield "Required."
+    elif param.show_default and default is not None and not isinstance(default, bool):
+        yield f"Default: {_word(default)}."
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value.value if isinstance(value, enum.Enum) else value)
 
 
 def _plain(text: str | None) -> str:

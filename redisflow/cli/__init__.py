@@ -20,14 +20,15 @@ Results and tables go to standard output, everything else to standard error, and
 error is one line that begins with ``redisflow:``. ``REDISFLOW_DEBUG=1`` adds the
 traceback.
 
-==  ====================================================
-0   success
-1   the flow failed, or was reverted
-2   a mistake in the command, its values or the factory
-3   the flow is suspended
-4   the server was not reached, or it refused
-5   refused by the state of the flow or by a lock
-==  ====================================================
+===  ====================================================
+0    success
+1    the flow failed, or was reverted
+2    a mistake in the command, its values or the factory
+3    the flow is suspended
+4    the server was not reached, or it refused
+5    refused by the state of the flow or by a lock
+130  interrupted
+===  ====================================================
 
 Typer and rich are an extra: without them `main` says how to install them.
 """

@@ -161,6 +161,18 @@ OlderOption = Annotated[
         rich_help_panel="Which runs",
     ),
 ]
+IdleOption = Annotated[
+    float | None,
+    typer.Option(
+        "--older",
+        metavar="AGE",
+        parser=age_of,
+        help="Runs that ended, and in which nothing has changed for longer than this:"
+        " 45s, 30m, 2h, 7d.",
+        show_default=False,
+        rich_help_panel="Which runs",
+    ),
+]
 NewerOption = Annotated[
     float | None,
     typer.Option(

@@ -25,6 +25,7 @@ from redisflow.cli.flows import find_flow
 from redisflow.cli.listing import WantedRuns, list_runs
 from redisflow.cli.options import (
     DryRunOption,
+    IdleOption,
     LimitOption,
     NameOption,
     NewerOption,
@@ -94,7 +95,7 @@ def rm(
 def gc(
     *,
     state: StatesOption = None,
-    older: OlderOption = None,
+    older: IdleOption = None,
     name: NameOption = None,
     limit: LimitOption = None,
     yes: YesOption = False,

@@ -125,6 +125,8 @@ def run(
     lease_s: Annotated[
         float,
         typer.Option(
+            "--lease-s",
+            "--lease",
             metavar="SECONDS",
             help="A worker that is not heard of for so long is dead.",
             rich_help_panel="Workers",

@@ -22,7 +22,13 @@ redisflow server
 redis-cli -s "$(redisflow server status --socket)"
 
 Without a URL every command uses this server, and starts it in the background if it
-does not run. Its files are in $XDG_STATE_HOME/redisflow (~/.local/state/redisflow).
+does not run. That one ends when nobody has been connected for ten minutes, or for the
+seconds in REDISFLOW_EMBEDDED_IDLE_S; one in the foreground stays. Its files are in
+$XDG_STATE_HOME/redisflow (~/.local/state/redisflow); where that is too long a path for
+a socket, the socket is under $XDG_RUNTIME_DIR, $TMPDIR or /tmp.
+
+[bold]Exit status[/bold]: 0 ended as it was told to, 1 the server died, 2 no server
+program, or no place for its files, 4 it did not start, 5 one runs already.
 """
 
 app = typer.Typer(

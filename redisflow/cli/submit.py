@@ -46,7 +46,8 @@ The run id is printed on stdout; submitting the same twice is as good as once. W
 --wait the results follow. Ctrl-C while it waits ends the waiting, not the flow.
 
 [bold]Exit status[/bold]: 0 submitted, or success; with --wait also 1 failed or reverted
-and 3 suspended; 2 usage, 4 server, 5 refused: submitted before as something else.
+and 3 suspended, 130 no longer waited for; 2 usage, 4 server, 5 refused: submitted
+before as something else.
 """
 
 _FACTORY = "The function that makes the flow: module:name, file.py:name, or either \

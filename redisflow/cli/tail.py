@@ -290,7 +290,7 @@ def _notes(entry: Entry) -> list[str]:
     if entry.worker:
         notes.append(f"by {worker_text(entry.worker)}")
     if entry.attempt:
-        notes.append(f"attempt {entry.attempt + 1}")
+        notes.append(f"attempt {entry.attempt}")
     notes += [
         f"{name}: {value}"
         for name, value in entry.more.items()

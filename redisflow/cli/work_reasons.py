@@ -70,7 +70,7 @@ def held_by(situation: Situation, claim: Claim) -> Reason:
     doing = _DOING.get(claim.kind, claim.kind)
     text = f"{atom.name} {doing} by {holder_text(claim)}{since}"
     if atom.attempt:
-        text += f", attempt {atom.attempt + 1}"
+        text += f"; {atom.attempt} worker(s) died on it"
     about |= {"atom": atom.name, "since": iso_time(atom.started_at)}
     return Reason("held", text, about)
 

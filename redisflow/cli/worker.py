@@ -44,7 +44,7 @@ the signal's number if it was ended at once.
 
 _ALLOW = (
     "A module of flow factories, with its submodules, or a .py file. Nothing else is \
-imported, and any function that they define can be called. Repeatable."
+imported, and any function that they define can be called. Repeatable; one at least."
 )
 
 
@@ -69,6 +69,7 @@ def worker(
     lease_s: Annotated[
         float | None,
         typer.Option(
+            "--lease-s",
             "--lease",
             metavar="SECONDS",
             help="A worker that is not heard of for so long is dead. Without it: what"

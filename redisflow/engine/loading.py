@@ -54,6 +54,9 @@ def load(
         ConfigError: the URL or an option cannot be used.
         MissingDependencies: an argument has no provider; nothing was written.
         InvalidState: live workers run it with another value for a name in ``store``.
+        StructureMismatch: with ``store``; live workers run another structure.
+        ValueRefused: a value of ``store`` cannot be stored; nothing was written.
+        Duplicate: two atoms have one name.
         StoreError: the server cannot be used.
     """
     backend = RedisBackend.from_url(url)

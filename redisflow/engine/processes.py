@@ -378,10 +378,12 @@ def run(
         options: of the workers' engines, see `SharedEngine`.
 
     Returns:
-        All named results, as ``storage.fetch_all()`` gives them.
+        All named results, as ``storage.fetch_all()`` gives them; of a run that was
+        suspended those that there are.
 
     Raises:
         Exception: what made the flow fail, as TaskFlow's ``WrappedFailure``.
+        WorkersFailed: no worker process can take part, or too many have died.
         RedisFlowError: the flow could not be run.
     """
     call = FactoryCall.of(factory, factory_args, factory_kwargs)

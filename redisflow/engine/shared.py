@@ -252,6 +252,8 @@ class SharedEngine(base.Engine):
         Raises:
             Exception: what a task raised, if the flow was reverted or failed; a
                 ``WrappedFailure`` if it was more than one or raised elsewhere.
+            FlowCancelled: somebody had it reverted; in a ``WrappedFailure`` if an atom
+                has failed as well.
             ExecutionFailure: this engine is running already.
             MissingDependencies: an argument has no provider; nothing was written.
             StructureMismatch: live workers run another structure.

@@ -45,7 +45,11 @@ class RedisBackend(base.Backend):
 
     @classmethod
     def from_url(cls, url: str | None, *, codec: Codec | None = None) -> RedisBackend:
-        """Make a backend from a URL; None means the environment's, or embedded."""
+        """Make a backend from a URL; None means the environment's, or embedded.
+
+        Raises:
+            ConfigError: the URL cannot be used.
+        """
         return cls({"connection": url} if url else None, codec=codec)
 
     def _open(self, config: Config, codec: Codec | None) -> None:

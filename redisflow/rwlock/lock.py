@@ -227,11 +227,19 @@ class ReaderWriterLock:
             raise self._lost_error()
 
     def holders(self) -> list[LockOwner]:
-        """List those who hold the lock."""
+        """List those who hold the lock.
+
+        Raises:
+            Unavailable: the server was not reached.
+        """
         return self._list()[0]
 
     def waiters(self) -> list[LockOwner]:
-        """List those who wait for the lock, in their order, 1000 at most."""
+        """List those who wait for the lock, in their order, 1000 at most.
+
+        Raises:
+            Unavailable: the server was not reached.
+        """
         return self._list()[1]
 
     def force_release(self, reason: str, *, who: str = "") -> list[LockOwner]:
@@ -245,6 +253,9 @@ class ReaderWriterLock:
 
         Returns:
             Those who held it.
+
+        Raises:
+            Unavailable: the server was not reached.
         """
         holders = self.holders()
         if not holders:

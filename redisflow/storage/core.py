@@ -36,7 +36,7 @@ class StorageCore:
     Args:
         flow_detail: names the flow; kept up to date in place. A detail that was never
             stored is stored on first use.
-        backend: where the flow is; the embedded server if None.
+        backend: where the flow is; None: ``REDISFLOW_URL``, or the embedded server.
         scope_fetcher: gives the scopes visible to an atom, nearest first.
 
     Attributes:

@@ -9,6 +9,12 @@ from redisflow.storage.values import ValueMethods
 
 
 class Storage(FlowMethods, RetryMethods, ValueMethods):
-    """TaskFlow's storage interface over a flow in Redis."""
+    """TaskFlow's storage interface over a flow in Redis.
+
+    Args:
+        flow_detail: names the flow; kept up to date in place, stored on first use.
+        backend: where the flow is; None: ``REDISFLOW_URL``, or the embedded server.
+        scope_fetcher: gives the scopes visible to an atom, nearest first.
+    """
 
     injector_name = INJECTOR

@@ -51,7 +51,7 @@ if not flow then return refusal end
 check_log()
 local plan = read_plan(flow)
 if not plan.busy then return {'DONE', {}} end
-local NODES, LINKS = 50, 100
+local NODES, LINKS = 30, 100
 local extra = read('HMGET', keys.plan, 'launch', 'reverts', 'recount')
 plan.launch, plan.reverts, plan.recount = extra[1], extra[2], extra[3]
 read('ZCARD', keys.ready)
