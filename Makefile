@@ -39,16 +39,17 @@ $(READY): pyproject.toml requirements/dev.txt
 demo: $(READY) ## run one flow with several workers and look at it
 	$(BIN)/python examples/demo.py $(ARGS)
 
+# One process more than jobs: much of the time is waiting, for servers and for leases.
 test: $(READY) ## run the tests, without the slow ones and the chaos
-	$(PYTEST) -n $(JOBS) -m "not slow and not chaos" $(ARGS)
+	$(PYTEST) -n $$(($(JOBS) + 1)) -m "not slow and not chaos" $(ARGS)
 
-slow: $(READY) ## run the slow tests; most of their time is waiting
+slow: $(READY) ## run the slow tests, those over two seconds
 	$(PYTEST) -n $$((2 * $(JOBS))) -m "slow and not chaos" $(ARGS)
 
 # With SECONDS or STORM only storms are had: so long, or that one.
 chaos: $(READY) ## kill, pause and cut; SEED=n repeats a run, SECONDS=n: storms only
 	$(PYTEST) -m chaos --seed $(SEED) \
-		$(if $(STORM)$(SECONDS),tests/chaos/test_random.py,-n $(JOBS)) \
+		$(if $(STORM)$(SECONDS),tests/chaos/test_random.py,-n $$(($(JOBS) + 1))) \
 		$(if $(STORM),--storm $(STORM)) $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 # Atheris stands apart from the lock: nothing else needs it, and few Pythons have it.

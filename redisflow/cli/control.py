@@ -58,7 +58,8 @@ def _resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
 
 def _cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
     flow = subject.look()
-    if flow.state in _CANCELLABLE and "cancelled" not in flow.fields:
+    cancelled = flow.fields.get("cancelled_run") == str(flow.run)
+    if flow.state in _CANCELLABLE and not cancelled:
         subject.note("cancel", reason)
     cancel_run(subject.storage, flow.run, reason=reason, who=subject.who)
     subject.look()

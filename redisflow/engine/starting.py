@@ -175,8 +175,8 @@ def refuse_other_structure(storage: Storage, run: int, structure: Structure) -> 
     flow, live = storage.mirror.flow, storage.mirror.live
     if flow is None or not live or run <= flow.ended:
         return
-    own = structure.fingerprint
-    if flow.fields.get("fingerprint", own) != own:
+    stored = flow.fields.get("fingerprint")  # empty while the old structure is removed
+    if stored and stored != structure.fingerprint:
         raise mismatch(storage, live)
 
 

@@ -63,6 +63,8 @@ read('HLEN', keys.plan)
 read('STRLEN', keys.reached)
 read('HLEN', keys.result)
 read('HEXISTS', keys.graph, atom.node)
+-- Not all that was done is to be reverted any more.
+redis.call('HDEL', keys.flow, 'cancelled', 'cancelled_run')
 start_over(flow, atom, args.who)
 if after then set_walk(flow, 'over', atom.node, 'ALL') end
 commit(flow, now)

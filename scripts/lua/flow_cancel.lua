@@ -20,7 +20,7 @@
 
   RETURNS
     {'OK', before, rev}  set out as a plan: carry it on; before and rev are the revisions
-    {'SAME'}             this was asked for before
+    {'SAME'}             this was asked for before, in this run
     {'PLAN'}             another plan comes first: carry it on, and call again
     {'IDLE', state}      the run has not begun: there is nothing to revert
     {'ENDED', state}     that run is over, and this is how it ended
@@ -33,6 +33,7 @@
 --- @include "enter_flow"
 --- @include "change_flow"
 --- @include "commit_flow"
+--- @include "int"
 --- @include "loaded_nodes"
 --- @include "rebuild"
 local flow, refusal = enter_flow()
@@ -40,13 +41,13 @@ if not flow then return refusal end
 read('XLEN', keys.events)
 read('HLEN', keys.missing)
 read('HLEN', keys.plan)
-local known = read('HMGET', keys.flow, 'nodes', 'cancelled', 'outcome:' .. args.run)
+local known = read('HMGET', keys.flow, 'nodes', 'cancelled_run', 'outcome:' .. args.run)
 -- A suspended flow waits for its next run, which will revert it.
 local suspended = flow.state == 'SUSPENDED' and flow.ended == flow.run
 if args.run <= flow.ended and not (suspended and args.run == flow.run) then
   return {'ENDED', known[3] or flow.state}
 end
-if known[2] then return {'SAME'} end
+if tonumber(known[2]) == flow.run then return {'SAME'} end
 if flow.planned then return {'PLAN'} end
 local whole = loaded_nodes() == tonumber(known[1])
 if not whole or not (suspended or flow.state == 'RUNNING' or flow.state == 'SUSPENDING') then
@@ -55,7 +56,8 @@ end
 local before = flow.rev
 rebuild(flow, suspended and 'mark' or 'mark,backward')
 change_flow(flow, flow.state, args.who, 'REVERT')
-for name, value in pairs({reverting = 1, cancelled = args.who .. ' ' .. args.reason}) do
+for name, value in pairs({reverting = 1, cancelled = args.who .. ' ' .. args.reason,
+    cancelled_run = int(flow.run)}) do
   flow.fields[#flow.fields + 1] = name
   flow.fields[#flow.fields + 1] = value
 end

@@ -53,8 +53,9 @@ if flow.state == 'RESUMING' then move('SUSPENDED') end
 if flow.state == 'REVERTED' or string.find(begun, '^reset') then
   phases = 'reset,forward,backward'
   move('PENDING')
-  redis.call('HDEL', keys.flow, 'cancelled')
 end
+-- From here on all begins anew: what was cancelled has been reverted.
+if flow.state == 'PENDING' then redis.call('HDEL', keys.flow, 'cancelled', 'cancelled_run') end
 rebuild(flow, phases)
 redis.call('HSET', keys.plan, 'launch', args.worker)
 commit_flow(flow, now_ms())

@@ -55,7 +55,8 @@ local live = read('ZCOUNT', keys.workers, now, '(inf') - (tonumber(mine or 0) >=
 local known = read('HMGET', keys.flow, 'fingerprint', 'starter')
 local loaded, fields = loaded_nodes()
 local started_by = known[2] or ''
-if live > 0 and known[1] and known[1] ~= args.fingerprint then return {'MISMATCH', live} end
+local other = (known[1] or '') ~= '' and known[1] ~= args.fingerprint
+if live > 0 and other then return {'MISMATCH', live} end
 local starter_lives = started_by ~= ''
   and tonumber(read('ZSCORE', keys.workers, started_by) or 0) >= now
 if starter_lives and started_by ~= args.worker then
@@ -84,6 +85,9 @@ end
 local answer = 'READY'
 if fields > 0 and (known[1] ~= args.fingerprint or loaded ~= args.nodes) then
   answer = 'CLEAR'
+  -- Others wait, whatever they bring, until it is known what there will be.
+  row[#row + 1] = 'fingerprint'
+  row[#row + 1] = ''
 else
   if loaded ~= args.nodes then answer = 'LOAD' end
   row[#row + 1] = 'fingerprint'

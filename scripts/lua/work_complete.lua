@@ -74,8 +74,8 @@ local after = {state = args.state, intention = atom.intention, owner = '', node 
 local opened, queue, backward, recount = {}, {}, false, false
 -- A pass over all nodes is on: what it has not reached yet it will see for itself.
 local behind = plan.phase == 'forward' and number < plan.cursor
-local undoing = plan.phase == 'undo'
-local reached = plan.phases == '' or undoing or (plan.phase == 'backward'
+local undoing, backing = plan.phase == 'undo', plan.phase == 'backward'
+local reached = plan.phases == '' or undoing or (backing
   and tonumber(read('HGET', keys.flow, 'nodes')) - 1 - number < plan.cursor)
 if args.state == 'REVERT_FAILURE' or (args.state == 'FAILURE' and flow.never_resolve) then
   halt_flow(flow, args.payload)
@@ -83,7 +83,8 @@ elseif args.state == 'FAILURE' then
   opened[1] = {item = item_of(atom.node, 'resolve'), score = before - 9e15, atom = atom}
 elseif passes(after) then
   -- After an edit it may itself wait for something again: then it does not count as done yet.
-  if (plan.phases == '' or undoing) and not read('HGET', keys.missing, number) then
+  -- While reverts are counted, what waits to be executed has been.
+  if (plan.phases == '' or undoing or backing) and not read('HGET', keys.missing, number) then
     queue = {{number, 1}}
   end
   recount = behind
@@ -96,8 +97,9 @@ elseif reached and waiting_for(after, true)
   local priority = read_node(number).priority
   opened[1] = {item = waiting_for(after, true), score = -priority, atom = atom}
 end
--- While reverts are counted, what has come to its end is left for later: see VISIT.undo.
-local effect = undoing and backward
+-- While reverts are counted, what has come to its end is left for later: a node between, which
+-- the pass has not come to yet, holds back nothing so far. See VISIT.undo, too.
+local effect = (undoing or backing) and backward
   and {missing = {}, items = {}, queue = queue, backward = true} or spread(queue, backward)
 for _, entry in ipairs(effect.items) do opened[#opened + 1] = entry end
 if effect.queue[1] or recount then

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+pytestmark = pytest.mark.slow  # all of it, in its smallest size
+
 ROOT = Path(__file__).parents[2]
 
 SHAPES = (

@@ -117,3 +117,32 @@ def test_next_run_of_a_reverted_flow_is_not_cancelled(running):
     flow.start(run=2)
 
     assert "cancelled" not in flow.hash("flow")
+
+
+def test_a_later_run_is_cancelled_anew(running):
+    """OK: what was asked of one run, which could not be undone, is not asked of others."""
+    flow, item = running
+    cancel(flow)
+    flow.step()
+    flow.complete(item)
+    assert flow.drive(outcomes={"revert b": "REVERT_FAILURE"})[-1] == "FAILURE"
+    assert flow.start("w1", run=2) == ["READY"]
+
+    assert cancel(flow, "again", run=2)[0] == "OK"
+    flow.step()
+
+    assert flow.hash("flow")["cancelled"] == "me again"
+    assert broken_rules(flow) == []
+
+
+def test_what_begins_anew_is_not_cancelled(running):
+    """A run from the beginning has nothing of the one before it."""
+    flow, item = running
+    cancel(flow)
+    flow.step()
+    flow.complete(item)
+    flow.drive()
+
+    flow.start("w1", run=2)
+
+    assert not {"cancelled", "cancelled_run"} & flow.hash("flow").keys()

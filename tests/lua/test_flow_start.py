@@ -141,7 +141,7 @@ def test_other_structure_of_an_idle_flow_is_cleared_first(suspended):
     suspended.line("a", "x")
 
     assert suspended.come("w2", run=2, fingerprint="print-2") == ["CLEAR", []]
-    assert suspended.hash("flow")["fingerprint"] == "print-1"
+    assert suspended.come("w3", run=2, fingerprint="print-2") == ["WAIT"]
     suspended.clear("w2")
     assert suspended.come("w2", run=2, fingerprint="print-2") == ["LOAD", []]
     assert suspended.hash("flow")["fingerprint"] == "print-2"

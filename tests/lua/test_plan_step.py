@@ -268,3 +268,89 @@ def test_revert_that_ends_while_it_is_counted_is_counted_once(flow):
     assert flow.hash("missing")["2:revert"] == "1"
     assert broken_rules(flow) == []
     assert flow.drive()[:4] == ["revert a", "revert ?s", "retry ?r", "execute ?s"]
+
+
+# What comes to its end while a pass is on
+
+
+def test_a_revert_that_ends_during_a_pass_releases_nothing_too_early(flow):
+    """A gate that the pass has not come to holds back all the same what is before it."""
+    bunch = [f"b{number}" for number in range(40)]
+    flow.graph(
+        {
+            "<f": ["p"],
+            "p": ["<u"],
+            "<u": ["<s1", "<s2"],
+            "<s1": bunch,
+            **dict.fromkeys(bunch, [">s1"]),
+            ">s1": [">u"],
+            "<s2": ["s"],
+            "s": ["t"],
+            "t": [">s2"],
+            ">s2": [">u"],
+            ">u": ["z"],
+            "z": [">f"],
+            ">f": [],
+        }
+    ).start("w1")
+    flow.start("w2")
+    flow.take("w1", capacity=50)
+    held = []
+    while not held:
+        for item in flow.take("w1", capacity=50).items:
+            if str(item) == "execute z":
+                held.append(item)
+            else:
+                flow.complete(item)
+    flow.complete(held.pop(), "FAILURE")
+    flow.resolve(flow.take().item)
+    flow.step()
+    flow.complete(flow.take().item, "REVERTED")
+    reverts = {str(item): item for item in flow.take("w1", capacity=50).items}
+    last, other = reverts.pop("revert b30"), reverts.pop("revert t")
+    for item in reverts.values():
+        flow.complete(item, "REVERTED")
+
+    flow.call("flow_cancel", who="me")
+    while flow.hash("plan")["phases"] != "backward":
+        flow.call("plan_step", who="me")
+    flow.call("plan_step", who="me")
+    flow.complete(last, "REVERTED")
+    flow.step()
+
+    assert flow.members("ready") == []
+    assert broken_rules(flow) == []
+    flow.complete(other, "REVERTED")
+    assert flow.drive() == ["revert s", "revert p", "REVERTED"]
+
+
+def test_a_success_between_the_passes_opens_what_comes_after_it(flow):
+    """Counted as holding in the pass forward, done before the end of the one back."""
+    flow.graph(
+        {
+            "<f": ["?r", "z", "q"],
+            "?r": ["a"],
+            "a": [">f"],
+            "z": ["z2"],
+            "z2": [">f"],
+            "q": [">f"],
+            ">f": [],
+        }
+    ).start("w1")
+    flow.start("w2")
+    items = {str(item): item for item in flow.take("w1", capacity=5).items}
+    flow.complete(items["execute ?r"])
+    flow.complete(items["execute q"])
+    flow.complete(flow.take("w2").item, "FAILURE", worker="w2")
+    flow.resolve(flow.take("w2").item, "w2", how="RETRY ?r")
+    flow.step()
+    flow.on("q", "atom_reset", state="PENDING")
+    assert flow.hash("plan")["phases"] == "forward,backward"
+    flow.call("plan_step", who="me")
+    assert flow.hash("plan")["phases"] == "backward"
+
+    flow.complete(items["execute z"])
+    flow.step()
+
+    assert "00000005:execute" in flow.members("ready")
+    assert broken_rules(flow) == []

@@ -190,3 +190,20 @@ def test_failures_are_resolved_in_their_order_also_after_a_death(flow):
         assert str(item) == f"resolve {name}"
         flow.resolve(item, "w2")
         flow.step()
+
+
+def test_failure_that_cannot_be_decided_upon_ends_the_run(flow):
+    """max_attempts: it is not asked again in this run, but in the next."""
+    flow.line("a").start("w1")
+    flow.complete(flow.take("w1").item, "FAILURE")
+    assert flow.take("w1").what == ["resolve a"]
+    flow.start("w2")
+    flow.lapse("w1")
+
+    flow.sweep(max_attempts=1, payload='"WorkerLost"')
+
+    assert broken_rules(flow) == []
+    assert flow.drive("w2") == ["FAILURE"]
+    assert flow.atom("a")["state"] == "FAILURE"
+    assert flow.start("w3", run=2) == ["READY"]
+    assert flow.drive("w3", run=2) == ["resolve a", "revert a", "REVERTED"]

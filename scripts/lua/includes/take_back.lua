@@ -41,7 +41,8 @@ end
 -- not the atom itself, was running; if it has cost too many workers, the run ends
 local function ask_again(flow, entry, worker, cost, limit, payload)
   local atom, attempt = entry.atom, entry.atom.attempt + cost
-  if attempt >= limit and cost == 1 then
+  local halted = attempt >= limit and cost == 1
+  if halted then
     attempt = 0
     halt_flow(flow, payload)
   end
@@ -50,7 +51,8 @@ local function ask_again(flow, entry, worker, cost, limit, payload)
   if entry.what == 'decide' then
     put_back(flow, entry.node, atom, entry.item)
   else
-    want_resolve(flow, atom, entry.score)
+    -- A run that is halted asks no more: the next one does.
+    if not halted then want_resolve(flow, atom, entry.score) end
     flow.fields[#flow.fields + 1] = 'resolving'
     flow.fields[#flow.fields + 1] = ''
   end
