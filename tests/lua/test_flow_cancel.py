@@ -120,7 +120,7 @@ def test_next_run_of_a_reverted_flow_is_not_cancelled(running):
 
 
 def test_a_later_run_is_cancelled_anew(running):
-    """OK: what was asked of one run, which could not be undone, is not asked of others."""
+    """OK: what was asked of one run, which could not be undone, ends with it."""
     flow, item = running
     cancel(flow)
     flow.step()

@@ -274,7 +274,7 @@ def test_revert_that_ends_while_it_is_counted_is_counted_once(flow):
 
 
 def test_a_revert_that_ends_during_a_pass_releases_nothing_too_early(flow):
-    """A gate that the pass has not come to holds back all the same what is before it."""
+    """A gate that the pass has not come to holds back what is before it."""
     bunch = [f"b{number}" for number in range(40)]
     flow.graph(
         {
@@ -282,7 +282,7 @@ def test_a_revert_that_ends_during_a_pass_releases_nothing_too_early(flow):
             "p": ["<u"],
             "<u": ["<s1", "<s2"],
             "<s1": bunch,
-            **dict.fromkeys(bunch, [">s1"]),
+            **{name: [">s1"] for name in bunch},
             ">s1": [">u"],
             "<s2": ["s"],
             "s": ["t"],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import random
+import re
 
 import pytest
 
+from redisflow.scripts import calls, catalogue
 from tests.support.flow_rules import (
     broken_rules,
     left_over,
@@ -32,6 +36,13 @@ MOVES = {
     "suspend": 1,
     "edit": 1,
     "halt": 0.2,
+    "cancel": 0.2,
+}
+
+#: Bounds of what a script does of a plan at a time, and how small they are made.
+BOUNDS = {
+    r"NODES, LINKS = \d+, \d+": "NODES, LINKS = 2, 3",
+    r"(SPREAD|WALK|HOLD)_LIMIT = \d+": r"\1_LIMIT = 2",
 }
 
 
@@ -106,9 +117,13 @@ class Walk:
             del self.held[worker][item.id]
             assert self.flow.halt(item, worker)[0] == "OK"
 
+    def cancel(self, _worker):
+        """Somebody has all reverted."""
+        self.flow.call("flow_cancel", who="me", run=self.run)
+
     def to_the_end(self):
         """Let the workers do all that is left; returns how it ended."""
-        for _ in range(1000):
+        for _ in range(2000):
             if self.ended:
                 return self.ended
             for worker in WORKERS:
@@ -222,6 +237,25 @@ def shape(lots: random.Random) -> dict[str, list[str]]:
     return links | {">f": []}
 
 
+@pytest.fixture(params=["large steps", "small steps"])
+def _steps(request, monkeypatch):
+    """Have plans carried out in one step, or in as many as in a large flow."""
+    if request.param == "large steps":
+        return
+
+    def smaller(script):
+        source = script.source
+        for bound, small in BOUNDS.items():
+            source = re.sub(bound, small, source)
+        sha = hashlib.sha1(source.encode()).hexdigest()
+        return dataclasses.replace(script, source=source, sha=sha)
+
+    small = {name: smaller(script) for name, script in catalogue().items()}
+    assert small["plan_step"] != catalogue()["plan_step"]
+    monkeypatch.setattr(calls, "catalogue", lambda: small)
+
+
+@pytest.mark.usefixtures("_steps")
 @pytest.mark.parametrize("number", range(8))
 def test_any_order_of_calls_keeps_every_rule_and_ends(flow, seed, number):
     """After each call all rules hold, nothing comes early, and the run ends at last."""
