@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from taskflow import states
+
 from redisflow.engine.membership import Membership
+from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.worker import Worker
 from redisflow.storage import Storage
 
@@ -11,13 +14,18 @@ _MAX_ATTEMPTS = 3
 
 
 def settle_run(storage: Storage, run: int) -> None:
-    """Take back what dead workers held, and end the run if it can end now."""
+    """Take back what dead workers held, and end the run if it can end now.
+
+    A failure that nobody has decided upon is left to the next run.
+    """
     membership = Membership(
         storage, lease_s=_LEASE_S, max_attempts=_MAX_ATTEMPTS, tag=None
     )
     membership.sweep()
     worker = Worker(storage, membership, run=run)
-    for item in worker.take(1, ()).items:
-        if item.kind == "finish":
-            worker.finish(item)
+    if storage.get_flow_state() == states.SUSPENDING:
+        scripts = storage.backend.scripts_of(storage.flow_uuid)
+        carry_on_plan(storage, scripts, who=membership.id)
+    for item in worker.take(1, (), settles=True).items:
+        worker.finish(item)
     membership.leave()

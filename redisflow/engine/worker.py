@@ -93,8 +93,16 @@ class Worker:
             if claim == f"{me} {item.token}".encode()
         }
 
-    def take(self, capacity: int, holding: Iterable[str]) -> Handout:
-        """Take up to ``capacity`` items; first those that were handed out and lost."""
+    def take(
+        self, capacity: int, holding: Iterable[str], *, settles: bool = False
+    ) -> Handout:
+        """Take up to ``capacity`` items; first those that were handed out and lost.
+
+        Args:
+            capacity: how many there is room for.
+            holding: the ids of those that are held.
+            settles: take nothing but the end of a run that can be ended now.
+        """
         reply = self._scripts.call(
             "work_take",
             rest=list(holding),
@@ -102,6 +110,7 @@ class Worker:
             worker=self._membership.id,
             lease_ms=self._membership.lease_ms,
             capacity=capacity,
+            settles=int(settles),
         )
         if self._membership.lost and reply.status == "OK":
             self._membership.keep()  # taking has registered this worker once more

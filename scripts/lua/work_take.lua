@@ -20,6 +20,7 @@
     worker      str     its id
     lease_ms    int     length of its lease
     capacity    int     how many more items it has room for
+    settles     int     1: it does no work, but ends a run that can be ended
     fence       str     the caller's fence, or empty outside any section
     sent        str     which sending this is: heed_sent tells
     holding...  str     the items that it holds
@@ -68,7 +69,7 @@ local function owned_but_not_held()
   return lost
 end
 local plan = read_plan(flow)
-local offer = survey(flow, plan, args.worker, args.capacity, {}, 0)
+local offer = survey(flow, plan, args.worker, args.capacity, {}, 0, args.settles == 1)
 if offer.stuck then
   -- Nobody who lives can do what is left: the run ends for it.
   local declined = ' ' .. read('HGET', keys.plan, 'declined:' .. offer.stuck)
@@ -79,7 +80,7 @@ if offer.stuck then
   if others == 0 then
     flow.rev = flow.rev + 1
     halt_flow(flow, read('HGET', keys.plan, 'lack:' .. offer.stuck))
-    offer = survey(flow, plan, args.worker, args.capacity, {}, 0)
+    offer = survey(flow, plan, args.worker, args.capacity, {}, 0, args.settles == 1)
   end
 end
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 0

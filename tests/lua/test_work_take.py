@@ -284,3 +284,27 @@ def test_suspended_flow_drains_and_finishes(flow):
 
     assert flow.start("w1", run=2) == ["READY"]
     assert flow.drive(run=2) == ["execute b", "SUCCESS"]
+
+
+def test_one_that_settles_ends_what_suspends(flow):
+    """It gets finish, also where a failure waits, which the next run decides upon."""
+    flow.line("a", "b").start("w1")
+    item = flow.take("w1").item
+    flow.call("flow_transition", to="SUSPENDING")
+    flow.complete(item, "FAILURE")
+    flow.leave("w1")
+
+    (finish,) = flow.take("w2", settles=1).items
+
+    assert finish.kind == "finish"
+    assert flow.finish(finish, "w2")[2] == "SUSPENDED"
+    flow.start("w3", run=2)
+    assert flow.drive("w3", run=2) == ["resolve a", "revert a", "REVERTED"]
+
+
+def test_one_that_settles_takes_no_work(flow):
+    """What is ready is left to others."""
+    flow.line("a").start("w1")
+
+    assert flow.take("w1", settles=1).items == []
+    assert flow.take("w1").what == ["execute a"]

@@ -53,6 +53,7 @@ _USUAL: Mapping[str, Argument] = {
     "keep_ms": -1,
     "first": 0,
     "alone": 0,
+    "settles": 0,
     "act": "reset a",
     "reason": "because",
     "op_id": "once",

@@ -4,7 +4,7 @@
 --- @include "read"
 --- @include "read_node"
 --- @include "waiting_for"
--- survey(flow, plan, worker, capacity, opened, released) -> offer: what this worker may
+-- survey(flow, plan, worker, capacity, opened, released, settles) -> offer: what this worker may
 -- take. Only reads; grant writes. opened: items that the same script makes ready; released:
 -- how many it gives back. next tells the worker what to do when it gets no items. stuck: an
 -- item that this worker has declined, and there is nothing else.
@@ -31,7 +31,7 @@ local function still_held(worker, released)
   return read('HLEN', keys.claims) - 1 - released - ((mine > 0 and mine == released) and 1 or 0)
 end
 
-local function survey(flow, plan, worker, capacity, opened, released)
+local function survey(flow, plan, worker, capacity, opened, released, settles)
   local offer = {grants = {}, drops = {}, worker = worker, capacity = capacity,
     opened = opened, released = released}
   offer.waiting = read('ZCARD', keys.ready) - 1
@@ -88,7 +88,8 @@ local function survey(flow, plan, worker, capacity, opened, released)
     end)
   end
   local first = candidates[1]
-  offer.resolve = first and string.sub(first.item, -7) == 'resolve'
+  -- One that settles leaves all to the next run; a failure, too.
+  offer.resolve = first and not settles and string.sub(first.item, -7) == 'resolve'
   offer.finish = not plan.busy and not offer.resolve and (not first or not runs)
     and still_held(worker, released) == 0
   -- What is left is not for this worker; work_take looks whether it is for anybody.
@@ -100,7 +101,7 @@ local function survey(flow, plan, worker, capacity, opened, released)
     offer.next = 'PLAN'
   elseif offer.resolve then
     if capacity > 0 then offer.grants[1] = first end
-  elseif runs then
+  elseif runs and not settles then
     for i = 1, math.min(capacity, #candidates) do offer.grants[i] = candidates[i] end
   end
   return offer
