@@ -247,14 +247,21 @@ class Worker:
         reply = self._scripts.call(
             "flow_finish", run=self.run, worker=self._membership.id, token=item.token
         )
+        if reply.status == "ENDED":
+            self._expire(0)  # by a sending whose answer was lost, maybe
         if reply.status != "OK":
             return None
         old, state, more = reply.fields
-        while more:
-            reply = self._scripts.call("flow_expire", first=more)
-            more = reply.fields[0] if reply.status == "MORE" else 0
+        if more:
+            self._expire(more)
         self._mirror.suspect()
         return Move(old.decode(), state.decode())
+
+    def _expire(self, first: int) -> None:
+        """Let the records of a flow that expires go with it, from a place on."""
+        reply = self._scripts.call("flow_expire", first=first)
+        while reply.status == "MORE":
+            reply = self._scripts.call("flow_expire", first=reply.fields[0])
 
     def _handout(
         self, reply: Reply, done: Item | None = None, outcome: Outcome | None = None

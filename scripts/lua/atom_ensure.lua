@@ -32,6 +32,7 @@
 --- @include "commit"
 --- @include "new_atom"
 --- @include "read_atom"
+--- @include "record_key"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
@@ -54,18 +55,21 @@ for i = 1, #args.records, 5 do
   else
     local atom, fields = new_atom(uuid, name, type, args.records[i + 2], place)
     place = place + 1
-    read('HLEN', atom.key)
+    -- What a flow of this name has left behind, whose end was not told, is not adopted.
+    local result = record_key('result', uuid)
+    local stray = read('HLEN', atom.key) + read('HLEN', result) > 0
     if args.records[i + 4] ~= '' then
       fields[#fields + 1] = 'provides'
       fields[#fields + 1] = args.records[i + 4]
     end
-    fresh[#fresh + 1] = {atom = atom, name = name, fields = fields}
+    fresh[#fresh + 1] = {atom = atom, name = name, fields = fields, stray = stray and result}
     named[name], named[uuid] = uuid, type
     uuids[#uuids + 1] = uuid
   end
 end
 if #fresh > 0 then
   for _, entry in ipairs(fresh) do
+    if entry.stray then redis.call('UNLINK', entry.atom.key, entry.stray) end
     if entry.name then redis.call('HSET', keys.atoms, entry.name, entry.atom.uuid) end
     local state = entry.atom.state ~= '' and entry.atom.state or 'PENDING'
     change_atom(flow, entry.atom, {state = state, intention = entry.name and 'EXECUTE'}, args.who,

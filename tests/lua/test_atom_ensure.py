@@ -6,7 +6,7 @@ import pytest
 
 from redisflow.errors import CorruptKey
 from tests.support.flow_rules import broken_rules
-from tests.support.flows import edit
+from tests.support.flows import edit, uuid_of
 
 
 @pytest.fixture
@@ -135,3 +135,17 @@ def test_atom_that_was_saved_without_a_state_is_pending(created):
 
     assert created.atom("a")["state"] == "PENDING"
     assert broken_rules(created) == []
+
+
+def test_what_a_gone_flow_has_left_behind_is_not_adopted(flow):
+    """A record without an index is removed, with its results."""
+    flow.create()
+    atom, result = flow.keys.atom(uuid_of("a")), flow.keys.result(uuid_of("a"))
+    flow.client.execute("HSET", atom, "failed", "E", "entries", "3")
+    flow.client.execute("HSET", result, "failure", '"old"')
+
+    flow.ensure("a")
+
+    assert not {"failed", "entries"} & flow.atom("a").keys()
+    assert flow.result("a") == {}
+    assert broken_rules(flow) == []
