@@ -37,14 +37,15 @@ def reset_atom(
     if subject.live:
         raise at_work(subject)
     subject.note(f"reset {name}", reason)
-    request = subject.request()
+    who, since = subject.request()
     while True:
         reply = subject.scripts.call(
             "atom_restart",
             of=atom.uuid,
             atom=atom.uuid,
             alone=int(alone),
-            **request,
+            who=who,
+            since=since,
         )
         if reply.status == "OK":
             break
@@ -100,13 +101,15 @@ def set_result(
     )
     subject.note(f"set-result {name}", reason)
     state = states.FAILURE if failed else states.SUCCESS
+    who, since = subject.request()
     reply = subject.scripts.call(
         "atom_override",
         of=atom.uuid,
         atom=atom.uuid,
         state=state,
         payload=payload,
-        **subject.request(),
+        who=who,
+        since=since,
     )
     if reply.status == "HELD":
         owner = reply.fields[0].decode()

@@ -6,7 +6,6 @@ import getpass
 import itertools
 import os
 import secrets
-from typing import Any
 
 from redisflow.errors import FlowLost
 from redisflow.persistence import FlowRecord, RedisBackend
@@ -59,13 +58,15 @@ class Subject:
         """How many workers were alive at the last look."""
         return self.storage.mirror.live
 
-    def request(self) -> dict[str, Any]:
-        """Name one request to a script that looks whether it was carried out before."""
+    def request(self) -> tuple[str, int]:
+        """Name a request, so that a script can tell whether it was carried out before.
+
+        Returns:
+            Who asks, with a number, and a revision of the flow from before.
+        """
         mirror = self.storage.mirror
-        return {
-            "who": f"{self.who}/{next(self._requests)}",
-            "since": max(mirror.rev, mirror.heard),
-        }
+        number = next(self._requests)
+        return f"{self.who}/{number}", max(mirror.rev, mirror.heard)
 
     def note(self, act: str, reason: str) -> None:
         """Put into the journal what is done, by whom and why."""

@@ -63,6 +63,7 @@ def test_a_bad_history_has_none(history):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_long_history_is_judged_soon(seed):
     """A thousand calls of eight at a time, and one answer of them spoilt."""
     draw, state, history = random.Random(seed), 0, []
