@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from taskflow import states
+
 from redisflow.engine.allowing import Allowed
 from redisflow.engine.shared import SharedEngine
 from redisflow.engine.submissions import Submission
@@ -78,6 +80,9 @@ class Part:
             engine = self._engine = self._open()
             if self.leaving:
                 engine.drain()
+            # Nobody was left to end what was to be suspended: it is not gone on with.
+            if engine.storage.get_flow_state() == states.SUSPENDING:
+                engine.settle()
             engine.run()
         except BaseException as error:  # noqa: BLE001  # a thread's end: it is told
             self.error = error

@@ -19,14 +19,13 @@ def suspend_run(subject: Subject, *, reason: str = "") -> str:
     """
     flow, storage = subject.look(), subject.storage
     state = flow.state or states.PENDING
-    if state == states.SUSPENDING:
-        return state
-    if not states.check_flow_transition(state, states.SUSPENDING):
-        raise InvalidState(f"the flow is {state}: it cannot be suspended")
-    subject.note("suspend", reason)
-    moved, old = storage.change_flow_state(states.SUSPENDING)
-    if not moved and old != states.SUSPENDING:
-        raise InvalidState(f"the flow is {old}: it cannot be suspended")
+    if state != states.SUSPENDING:
+        if not states.check_flow_transition(state, states.SUSPENDING):
+            raise InvalidState(f"the flow is {state}: it cannot be suspended")
+        subject.note("suspend", reason)
+        moved, old = storage.change_flow_state(states.SUSPENDING)
+        if not moved and old != states.SUSPENDING:
+            raise InvalidState(f"the flow is {old}: it cannot be suspended")
     if not subject.live:
         settle_run(storage, flow.run)
     return str(storage.get_flow_state())

@@ -273,6 +273,24 @@ def test_suspended_run_is_resumed(serve, submit, field, suspend, gates):
     assert field("submitted") == "2"
 
 
+def test_suspended_run_that_nobody_has_ended_is_not_gone_on_with(
+    serve, submit, field, suspend, gates
+):
+    """Its worker was drained before it could end it: the next one ends it."""
+    submit("gated", store=gates.store)
+    worker = serve()
+    suspend()
+    worker.serving.drain()
+    gates.open(0)
+    worker.join()
+    assert field("state") == "SUSPENDING"
+
+    other = serve()
+
+    eventually(lambda: other.told("r1: SUSPENDED"))
+    assert (field("state"), field("unfinished")) == ("SUSPENDED", "1")
+
+
 def test_flow_that_is_not_allowed_is_left_alone(serve, submit, field, url, indexed):
     """It is not imported, told once, and waits for others; the rest is served."""
     Path("evil.py").write_text("open('imported', 'w').close()")
