@@ -121,6 +121,32 @@ def test_reset_is_refused(load, typed, admin, keys):
     assert RAN == ["a", "b", "c"]
 
 
+def test_reset_carries_on_what_another_has_begun(load, typed, keys, backend):
+    """A reset whose operator went away in its middle comes to its end first."""
+    engine = load()
+    engine.run()
+    uuid = engine.storage.get_atom_uuid("c")
+    scripts = backend.scripts_of(keys.flow_uuid)
+    scripts.call("atom_restart", of=uuid, atom=uuid, alone=0, who="gone", since=0)
+
+    assert typed("reset", "nightly", "b", "--yes")[0] == 0
+
+    load(rerun=True).run()
+    assert RAN == ["a", "b", "c", "b", "c"]
+    assert check_flow(backend, keys.flow_uuid) == []
+
+
+def test_reset_of_what_no_flow_has(load, typed):
+    """An atom that is no part of the structure is reset alone, or not at all."""
+    engine = load()
+    engine.run()
+    engine.storage.ensure_atom(Count("loose"))
+
+    status, _, err = typed("reset", "nightly", "loose", "--yes")
+    assert (status, "--only resets it" in " ".join(err.split())) == (5, True)
+    assert typed("reset", "nightly", "loose", "--only", "--yes")[0] == 0
+
+
 def test_result_by_hand_is_what_others_take(load, typed, admin, keys, backend):
     """JSON, text, a file or a failure; what it had is kept beside it."""
     load().run()
