@@ -80,9 +80,6 @@ class Part:
             engine = self._engine = self._open()
             if self.leaving:
                 engine.drain()
-            # Nobody was left to end what was to be suspended: it is not gone on with.
-            if engine.storage.get_flow_state() == states.SUSPENDING:
-                engine.settle()
             engine.run()
         except BaseException as error:  # noqa: BLE001  # a thread's end: it is told
             self.error = error
@@ -107,6 +104,10 @@ class Part:
         # Read, so that a flow that is removed meanwhile is lost, and not made anew.
         connection = self._backend.get_connection()
         detail = connection.get_flow_details(submission.uuid, lazy=True)
-        return SharedEngine(
+        engine = SharedEngine(
             flow, detail, self._backend, {**options, "run": submission.run}
         )
+        # Where nobody was left to end what was to be suspended, it is not gone on with.
+        if detail.state == states.SUSPENDING:
+            engine.settle()
+        return engine

@@ -17,7 +17,7 @@ class Note(task.Task):
     """Writes down what is done with it."""
 
     def __init__(self, name: str, notes: list[str], **options: Any) -> None:
-        super().__init__(name, **options)  # type: ignore[no-untyped-call]
+        super().__init__(name, **options)  # type: ignore[no-untyped-call]  # TaskFlow is untyped
         self.notes = notes
 
     def execute(self, **arguments: Any) -> Any:
@@ -52,7 +52,7 @@ class Call(task.Task):
     """Calls what it was given."""
 
     def __init__(self, name: str, function: Callable[[], Any], **options: Any) -> None:
-        super().__init__(name, **options)  # type: ignore[no-untyped-call]
+        super().__init__(name, **options)  # type: ignore[no-untyped-call]  # TaskFlow is untyped
         self.function = function
 
     def execute(self) -> Any:

@@ -92,7 +92,7 @@ def test_listeners_hear_what_taskflow_would_tell(load, make, listens):
             engine.run()
         except exceptions.WrappedFailure as error:
             kinds = [str(failure) for failure in error]
-        except Exception as error:  # noqa: BLE001 - it is compared
+        except Exception as error:  # noqa: BLE001  # it is compared
             kinds = [repr(error)]
         return found, notes, kinds, engine.storage.get_flow_state()
 
