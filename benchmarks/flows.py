@@ -204,6 +204,14 @@ def repeated(count: int) -> flow.Flow:
     return made
 
 
+def repeated_widely(count: int) -> flow.Flow:
+    """Make tasks that wait for nothing, and one that fails once: all is done again."""
+    controller: Callable[..., retry.Retry] = retry.Times
+    made = linear_flow.Flow("repeated-widely", retry=controller(2, name="retry"))
+    made.add(independent(count), Fails("fails", 1))
+    return made
+
+
 def retried(count: int) -> flow.Flow:
     """Make tasks, each of which fails once and has a retry controller of its own."""
     controller: Callable[..., retry.Retry] = retry.Times

@@ -13,12 +13,20 @@ import collections
 import contextlib
 import statistics
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks import flows, growth
+from taskflow import flow
+
+from benchmarks import flows
+from benchmarks.growth import SHAPES
 from benchmarks.measuring import Bench, Budget, Row
 from redisflow.scripts import catalogue
 
+#: Retries set out plans that follow links, forwards and backwards.
+_AGAIN: Mapping[str, Callable[[int], flow.Flow]] = {
+    "in line, done again": flows.repeated,
+    "independent, done again": flows.repeated_widely,
+}
 _PAGE = 10_000
 _EVERY_S = 0.2
 _LOGGED_US = 20
@@ -27,7 +35,7 @@ _LOGGED_US = 20
 def measure(bench: Bench) -> Iterator[Row]:
     """Run each shape once in each size."""
     for count in bench.sizes.scripts:
-        for shape, make in growth.SHAPES.items():
+        for shape, make in {**SHAPES, **_AGAIN}.items():
             bench.server.admin.flushall()
             with (
                 flows.ours(make(count), bench.server.url) as engine,

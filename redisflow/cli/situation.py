@@ -197,6 +197,6 @@ def _claims(
 
 
 def _plan(rows: Mapping[bytes, bytes]) -> dict[str, str]:
-    known = ("phases", "cursor", "walk", "depth", "open_queue", "clear_queue")
+    known = ("phases", "cursor", "walk", "depth", "to_open", "to_clear")
     found: dict[str, Any] = {name: rows.get(name.encode()) for name in known}
     return {name: value.decode() for name, value in found.items() if value is not None}

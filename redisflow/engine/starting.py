@@ -20,7 +20,7 @@ from redisflow.scripts import Argument, FlowScripts, Reply
 from redisflow.storage import Storage
 
 #: Records that one script call carries: it takes the server less than a millisecond.
-_BATCH = 45
+_BATCH = 40
 
 
 class Start:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BATCH = 1000
 
 #: Atoms that one call of flow_sync brings: it takes the server less than a millisecond.
-SYNC_PAGE = 100
+SYNC_PAGE = 40
 
 #: A revision that no flow reaches: nothing has changed since.
 NOTHING_SINCE = 2**53

@@ -32,13 +32,15 @@
 --- @include "now_ms"
 --- @include "enter_flow"
 --- @include "atom_of"
---- @include "check_log"
 --- @include "change_flow"
+--- @include "check_log"
 --- @include "commit"
 --- @include "hold"
+--- @include "keep_worklist"
 --- @include "links"
+--- @include "nodes_on"
 --- @include "place_of"
---- @include "queue_of"
+--- @include "plan_flag"
 --- @include "read_plan"
 --- @include "rebuild"
 --- @include "spread"
@@ -46,27 +48,30 @@
 --- @include "visit"
 --- @include "wake"
 --- @include "walk"
+--- @include "worklist_of"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
 local plan = read_plan(flow)
 if not plan.busy then return {'DONE', {}} end
-local NODES, LINKS = 30, 100
-local extra = read('HMGET', keys.plan, 'launch', 'reverts', 'recount')
-plan.launch, plan.reverts, plan.recount = extra[1], extra[2], extra[3]
+local NODES, LINKS = 20, 100
+local FIELDS = {'offset', 'walk', 'depth', 'frontier', 'to_open', 'to_hold', 'to_clear', 'launch',
+  'reverts', 'recount'}
+for i, value in ipairs(read('HMGET', keys.plan, unpack(FIELDS))) do plan[FIELDS[i]] = value end
+plan.offset = tonumber(plan.offset or 1)
 read('ZCARD', keys.ready)
 read('HLEN', keys.missing)
 read('STRLEN', keys.reached)
 local idle = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, 1000)
 
-local function continue_queue(name, backward)
-  local effect = spread(queue_of(plan[name]), backward)
-  redis.call('HDEL', keys.plan, name)
+local function continue_spread(name, backward)
+  local list = worklist_of(name, plan[name])
+  local effect = spread(list, backward)
   for _, entry in ipairs(effect.items) do
     redis.call('ZADD', keys.ready, entry.score, entry.item)
   end
-  spread_write(flow, effect)
-  return #effect.queue == 0
+  spread_write(effect)
+  keep_worklist(list)
 end
 
 -- Where a pass goes on from a place; nil at its end. One that undoes visits what the walk has
@@ -102,12 +107,13 @@ end
 local function continue_pass()
   local total = tonumber(redis.call('HGET', keys.flow, 'nodes')) or 0
   local rows, suffix = next_rows(total)
+  plan.cleared = nodes_on(worklist_of('to_clear', plan.to_clear))
   for _, row in ipairs(rows) do
     local holds = VISIT[plan.phase](flow, plan, row.node, row.atom)
     if not holds and plan.offset > 1 then
       -- It was done in the middle of its links: what it has raised nobody would take back.
       rebuild(flow, 'forward,backward')
-      return false
+      return
     end
     for _, link in ipairs(holds and row.links or {}) do
       if counts(link, total) then redis.call('HINCRBY', keys.missing, link .. suffix, 1) end
@@ -123,31 +129,37 @@ local function continue_pass()
     if phases == '' then
       redis.call('HDEL', keys.plan, 'phases', 'cursor', 'offset', 'reverts')
       redis.call('SET', keys.reached, '')
-      return true
+      return
     end
     redis.call('HSET', keys.plan, 'phases', phases, 'cursor', 0, 'offset', 1)
   end
   if plan.reverts then redis.call('HSET', keys.plan, 'reverts', 1) end
-  return false
 end
 
 local function continue_plan()
-  if plan.walk then return walk(flow, plan, args.who) end
-  -- What passes is followed before what no longer does: some of it may be both.
-  if plan.phase == 'undo' and plan.open_queue then return continue_queue('open_queue', false) end
-  if plan.hold_queue then return hold(plan) end
-  if plan.phases ~= '' then return continue_pass() end
-  if plan.open_queue then return continue_queue('open_queue', false) end
-  return continue_queue('clear_queue', true)
+  if plan.walk then
+    walk(flow, plan, args.who)
+  elseif plan.phase == 'undo' and plan.to_open then
+    -- What passes is followed before what no longer does: some of it may be both.
+    continue_spread('to_open', false)
+  elseif plan.to_hold then
+    hold(worklist_of('to_hold', plan.to_hold))
+  elseif plan.phases ~= '' then
+    continue_pass()
+  elseif plan.to_open then
+    continue_spread('to_open', false)
+  elseif plan.to_clear then
+    continue_spread('to_clear', true)
+  end
 end
 
 local function is_done()
-  local left = redis.call('HMGET', keys.plan, 'walk', 'phases', 'open_queue', 'hold_queue',
-    'clear_queue')
+  local left = redis.call('HMGET', keys.plan, 'walk', 'phases', 'to_open', 'to_hold', 'to_clear')
   return not (left[1] or left[2] or left[3] or left[4] or left[5])
 end
 
-local done = continue_plan() and is_done()
+continue_plan()
+local done = is_done()
 local moves = {}
 if done and plan.launch then
   redis.call('HDEL', keys.plan, 'launch')

@@ -38,6 +38,7 @@
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
+--- @include "add_to_worklist"
 --- @include "check_log"
 --- @include "clear_history"
 --- @include "clears"
@@ -48,6 +49,7 @@
 --- @include "holds"
 --- @include "mark_result"
 --- @include "passes"
+--- @include "plan_flag"
 --- @include "read_plan"
 --- @include "rebuild"
 --- @include "spread"
@@ -71,7 +73,7 @@ end
 local before, now, plan = flow.rev, now_ms(), read_plan(flow)
 local number = tonumber(atom.node)
 local after = {state = args.state, intention = atom.intention, owner = '', node = atom.node}
-local opened, queue, backward, recount = {}, {}, false, false
+local opened, list, backward, recount = {}, {}, false, false
 -- A pass over all nodes is on: what it has not reached yet it will see for itself.
 local behind = plan.phase == 'forward' and number < plan.cursor
 local undoing, backing = plan.phase == 'undo', plan.phase == 'backward'
@@ -85,12 +87,12 @@ elseif passes(after) then
   -- After an edit it may itself wait for something again: then it does not count as done yet.
   -- While reverts are counted, what waits to be executed has been.
   if (plan.phases == '' or undoing or backing) and not read('HGET', keys.missing, number) then
-    queue = {{number, 1}}
+    list = {{number, 1}}
   end
   recount = behind
 elseif clears(after) then
   if reached and not read('HGET', keys.missing, number .. ':revert') then
-    queue, backward = {{number, 1}}, true
+    list, backward = {{number, 1}}, true
   end
 elseif reached and waiting_for(after, true)
     and not read('HGET', keys.missing, number .. ':revert') then
@@ -100,9 +102,9 @@ end
 -- While reverts are counted, what has come to its end is left for later: a node between, which
 -- the pass has not come to yet, holds back nothing so far. See VISIT.undo, too.
 local effect = (undoing or backing) and backward
-  and {missing = {}, items = {}, queue = queue, backward = true} or spread(queue, backward)
+  and {missing = {}, items = {}} or spread(list, backward)
 for _, entry in ipairs(effect.items) do opened[#opened + 1] = entry end
-if effect.queue[1] or recount then
+if list[1] or recount then
   read('HLEN', keys.plan)
   plan.busy = true
 end
@@ -124,7 +126,11 @@ elseif atom.entries then
 end
 change_atom(flow, atom, {state = args.state}, args.worker, fields)
 redis.call('HDEL', keys.claims, args.item)
-spread_write(flow, effect)
+spread_write(effect)
+if list[1] then
+  add_to_worklist(backward and 'to_clear' or 'to_open', list)
+  plan_flag(flow, true)
+end
 if recount then rebuild(flow, plan.phases) end
 local next, items = grant(flow, offer, now)
 commit(flow, now)

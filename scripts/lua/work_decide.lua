@@ -55,7 +55,7 @@ if not atom or not holds(args.worker, args.token, args.item) then return {'STALE
 if flow.planned then return {'PLANNED', before, before} end
 local node = read_node(tonumber(atom.node))
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
-local queue = read('HGET', keys.plan, 'open_queue')
+read('HLEN', keys.plan)
 read('ZCARD', keys.ready)
 read('HLEN', keys.missing)
 read('STRLEN', keys.reached)
@@ -77,7 +77,7 @@ else
   atom.owner = ''
   if atom.state == 'IGNORE' then
     if args.depth ~= 'ATOM' then set_walk(flow, 'ignore', node.number, args.depth) end
-    redis.call('HSET', keys.plan, 'open_queue', (queue and queue .. ' ' or '') .. atom.node .. '@1')
+    redis.call('HSET', keys.plan, 'to_open', atom.node .. '@1')
     plan_flag(flow, true)
   else
     put_back(flow, node, atom, args.item)

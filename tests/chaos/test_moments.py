@@ -66,13 +66,13 @@ MOMENTS = {
     "opening": (
         WIDE,
         FailPoint(1, "before", "plan_step", since="work_take"),
-        _plan_has("open_queue"),
+        _plan_has("to_open"),
         "SUCCESS",
     ),
     "opening-2": (
         WIDE,
         FailPoint(1, "after", "plan_step", since="work_take"),
-        _plan_has("open_queue"),
+        _plan_has("to_open"),
         "SUCCESS",
     ),
     "marking": (

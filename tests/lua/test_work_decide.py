@@ -67,7 +67,7 @@ def test_nay_for_the_atom_alone_opens_what_comes_after_it(asked):
     atom = {"state": "IGNORE", "intention": "IGNORE", "owner": ""}
     assert flow.atom("b").items() >= atom.items()
     assert flow.claims() == {}
-    assert flow.hash("plan") == {"open_queue": "2@1"}
+    assert flow.hash("plan") == {"to_open": "2@1"}
     assert flow.hash("flow")["unfinished"] == "1"
     (entry,) = flow.journal(since=rev)
     assert (entry["from"], entry["to"], entry["worker"]) == ("PENDING", "IGNORE", "w1")

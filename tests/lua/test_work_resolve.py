@@ -100,7 +100,7 @@ def test_failure_while_everything_reverts_only_adds_its_own_revert(flow):
 def test_what_is_planned_comes_first(resolving):
     """PLANNED: a change of many records ends before the next one is set out."""
     flow, item = resolving
-    flow.client.execute("HSET", flow.keys.plan, "open_queue", "0@1")
+    flow.client.execute("HSET", flow.keys.plan, "to_open", "0@1")
     flow.client.execute("HSET", flow.keys.flow, "planned", 1)
     before = flow.contents()
 

@@ -1,13 +1,11 @@
 --- @include "read"
--- read_plan(flow) -> plan: plan.busy tells whether a change of many records is in progress
+-- read_plan(flow) -> plan: plan.busy tells whether a change of many records is in progress, and
+-- plan.phase what the pass over the nodes that is on now does, if any
 local function read_plan(flow)
   if not flow.planned then return {busy = false, phases = '', phase = ''} end
-  local p = read('HMGET', keys.plan, 'phases', 'cursor', 'offset', 'open_queue', 'clear_queue',
-    'walk', 'depth', 'frontier', 'hold_queue')
+  local found = read('HMGET', keys.plan, 'phases', 'cursor')
   return {
-    phases = p[1] or '', phase = string.match(p[1] or '', '^%a+') or '',
-    cursor = tonumber(p[2]) or 0, offset = tonumber(p[3]) or 1,
-    open_queue = p[4], clear_queue = p[5], walk = p[6], depth = p[7], frontier = p[8],
-    hold_queue = p[9], busy = true,
+    busy = true, phases = found[1] or '', phase = string.match(found[1] or '', '^%a+') or '',
+    cursor = tonumber(found[2]) or 0,
   }
 end

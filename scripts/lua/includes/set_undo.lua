@@ -10,5 +10,5 @@ local function set_undo(flow, node, passed, total)
   redis.call('SETBIT', keys.reached, place_of(node, total), 1)
   redis.call('HDEL', keys.missing, node .. ':revert')
   redis.call('HSET', keys.plan, 'phases', 'undo', 'cursor', 0, 'offset', 1)
-  if passed then redis.call('HSET', keys.plan, 'hold_queue', node .. '@1') end
+  if passed then redis.call('HSET', keys.plan, 'to_hold', node .. '@1') end
 end

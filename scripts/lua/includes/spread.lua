@@ -1,21 +1,21 @@
 --- @include "atom_of"
 --- @include "clears"
---- @include "links"
+--- @include "follow"
 --- @include "passes"
 --- @include "read"
 --- @include "read_node"
 --- @include "waiting_for"
--- spread(queue, backward) -> effect: what it opens that the queued nodes hold nothing back
--- any more. Only reads; spread_write does it. A queue entry is {node number, first link};
--- after SPREAD_LIMIT links the rest of the queue stays in effect.queue for a plan.
-local SPREAD_LIMIT = 100
-local function spread(queue, backward)
-  local effect = {missing = {}, items = {}, queue = queue, backward = backward}
-  local suffix, budget = backward and ':revert' or '', SPREAD_LIMIT
+-- spread(list, backward) -> effect: what it opens that the nodes on a worklist hold nothing back
+-- any more. Only reads; spread_write does it. After so many links or items the rest stays on
+-- the list, for a plan.
+local SPREAD_LINKS, SPREAD_ITEMS = 100, 30
+local function spread(list, backward)
+  local effect = {missing = {}, items = {}}
+  local suffix, budget = backward and ':revert' or '', SPREAD_LINKS
   local way, back = backward and 'before' or 'after', backward and 'after' or 'before'
-  while queue[1] and budget > 0 do
-    local found, rest = links(read_node(queue[1][1]), way, queue[1][2], budget)
-    budget = budget - #found
+  while list[1] and budget > 0 and #effect.items < SPREAD_ITEMS do
+    local found = follow(list, way, math.min(budget, SPREAD_ITEMS - #effect.items))
+    budget = budget - 1 - #found
     for _, link in ipairs(found) do
       local neighbour, field = read_node(link), link .. suffix
       local left = effect.missing[field]
@@ -27,7 +27,7 @@ local function spread(queue, backward)
       if left == 0 then
         local atom = atom_of(neighbour)
         if not atom or (backward and clears(atom)) or (not backward and passes(atom)) then
-          queue[#queue + 1] = {link, 1}
+          list[#list + 1] = {link, 1}
         else
           local item = waiting_for(atom, backward, neighbour)
           if item then
@@ -37,7 +37,6 @@ local function spread(queue, backward)
         end
       end
     end
-    if rest then queue[1][2] = rest else table.remove(queue, 1) end
   end
   return effect
 end

@@ -55,9 +55,7 @@ function VISIT.backward(_, _, node, atom)
   return left > 0 or (atom and not clears(atom))
 end
 
--- One that has come to its end meanwhile waits in the queue, which takes back what it raises.
+-- One that has come to its end meanwhile is on the worklist, which takes back what it raises.
 function VISIT.undo(flow, plan, node, atom)
-  local queue = ' ' .. (plan.clear_queue or '') .. ' '
-  return VISIT.backward(flow, plan, node, atom)
-    or string.find(queue, ' ' .. node.number .. '@', 1, true) ~= nil
+  return VISIT.backward(flow, plan, node, atom) or plan.cleared[tonumber(node.number)] == true
 end

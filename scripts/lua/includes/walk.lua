@@ -1,20 +1,22 @@
+--- @include "add_to_worklist"
 --- @include "atom_of"
 --- @include "change_atom"
---- @include "links"
+--- @include "follow"
+--- @include "keep_worklist"
 --- @include "passes"
 --- @include "place_of"
---- @include "queue_of"
 --- @include "read"
 --- @include "read_node"
 --- @include "start_anew"
 --- @include "start_over"
 --- @include "want_revert"
--- walk(flow, plan, who) -> done: visit the next of the nodes that links lead to. What is done
+--- @include "worklist_of"
+-- walk(flow, plan, who): visit the next of the nodes that links lead to. What is done
 -- with their atoms is named by plan.walk: revert (all is to be undone), again (all starts
 -- anew), over (all starts anew, without its results) or ignore; how far it goes, by
 -- plan.depth, as in taskflow's deciders. Atoms that passed, and are to be undone, are
 -- kept for hold
-local WALK_LIMIT = 50
+local WALK_LINKS, WALK_NODES = 50, 12
 local FURTHER = {ALL = 'tref', FLOW = 't', NEIGHBORS = ''}
 
 local function leave_out(flow, atom, who)
@@ -22,22 +24,23 @@ local function leave_out(flow, atom, who)
     atom.type == 'task' and {'meta:progress', '0.0'} or nil)
 end
 
--- The nodes that are new, and what is left to look at after them.
-local function next_nodes(plan, queue, total)
-  local found, seen, budget = {}, {}, WALK_LIMIT
-  while queue[1] and budget > 0 do
-    local after, rest = links(read_node(queue[1][1]), 'after', queue[1][2], budget)
-    budget = budget - #after
+-- The nodes that are new; what comes after them is left on the frontier.
+local function next_nodes(plan, frontier, total)
+  local found, seen, budget = {}, {}, WALK_LINKS
+  while frontier[1] and budget > 0 and #found < WALK_NODES do
+    local after = follow(frontier, 'after', math.min(budget, WALK_NODES - #found))
+    budget = budget - 1 - #after
     for _, link in ipairs(after) do
       local node = not seen[link]
         and read('GETBIT', keys.reached, place_of(link, total)) == 0 and read_node(link)
       seen[link] = true
       if node and (plan.depth ~= 'NEIGHBORS' or node.kind == 't') then
         found[#found + 1] = {node = node, atom = atom_of(node)}
-        if string.find(FURTHER[plan.depth], node.kind) then queue[#queue + 1] = {link, 1} end
+        if string.find(FURTHER[plan.depth], node.kind) then
+          frontier[#frontier + 1] = {link, 1}
+        end
       end
     end
-    if rest then queue[1][2] = rest else table.remove(queue, 1) end
   end
   return found
 end
@@ -52,8 +55,8 @@ end
 
 local function walk(flow, plan, who)
   local total = tonumber(read('HGET', keys.flow, 'nodes')) or 0
-  local queue, held = queue_of(plan.frontier), queue_of(plan.hold_queue)
-  for _, row in ipairs(next_nodes(plan, queue, total)) do
+  local frontier, held = worklist_of('frontier', plan.frontier), {}
+  for _, row in ipairs(next_nodes(plan, frontier, total)) do
     local node, atom = row.node, row.atom
     redis.call('SETBIT', keys.reached, place_of(node.number, total), 1)
     if plan.walk == 'revert' and plan.phase == 'undo' then
@@ -65,10 +68,9 @@ local function walk(flow, plan, who)
     if atom and plan.walk == 'over' then start_over(flow, atom, who) end
     if atom and plan.walk == 'ignore' then leave_out(flow, atom, who) end
   end
-  if plan.phase == 'undo' then keep_queue('hold_queue', held) end
-  keep_queue('frontier', queue)
-  if queue[1] then return false end
-  redis.call('HDEL', keys.plan, 'walk', 'depth')
-  if plan.phase ~= 'undo' then redis.call('SET', keys.reached, '') end
-  return true
+  if held[1] then add_to_worklist('to_hold', held) end
+  if not keep_worklist(frontier) then
+    redis.call('HDEL', keys.plan, 'walk', 'depth')
+    if plan.phase ~= 'undo' then redis.call('SET', keys.reached, '') end
+  end
 end
