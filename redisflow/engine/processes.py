@@ -156,7 +156,10 @@ class LocalRun:
         self.run_id = self._opened.run_id
         self._children: list[_Child] = []
         self._counts = _Counts()
-        self._suspending = False
+        #: Whether somebody has asked to suspend it, here or, as far as is known, elsewhere.
+        self._stops = False
+        #: Whether it was left so by an earlier run; that is gone on with.
+        self._left_suspending = True
         self.engine: SharedEngine = self._opened.engine(
             store=store, rerun=rerun, **self._options
         )
@@ -202,14 +205,14 @@ class LocalRun:
         """
         self.engine.compile()
         self.engine.refuse_other_structure()
-        outcome = self.engine.outcome()
+        outcome = self._look_at_flow()
         next_sync = 0.0
         while outcome is None:
             self._look_after_children()
-            if self._suspending and not self._children:
+            if self._stops and not self._children:
                 self.engine.settle()
             if monotonic() >= next_sync or not self._children:
-                outcome = self.engine.outcome()
+                outcome = self._look_at_flow()
                 if watch is not None:
                     watch(self.engine.storage.mirror)
                 next_sync = monotonic() + _SYNC_S
@@ -223,7 +226,7 @@ class LocalRun:
 
     def suspend(self) -> None:
         """Ask all workers of the flow, here and elsewhere, to stop after their atom."""
-        self._suspending = True
+        self._stops = True
         self.engine.compile()
         self.engine.suspend()
 
@@ -286,6 +289,15 @@ class LocalRun:
         child = _Child(process, worker_id(process.pid, tag), reader)
         self._children.append(child)
 
+    def _look_at_flow(self) -> str | None:
+        """Return how the run has ended, if it has, and note whether it is to stop."""
+        outcome = self.engine.outcome()
+        flow = self.engine.storage.mirror.flow
+        suspending = flow is not None and flow.state == states.SUSPENDING
+        self._left_suspending = self._left_suspending and suspending
+        self._stops = self._stops or (suspending and not self._left_suspending)
+        return outcome
+
     def _wait_for_deaths(self) -> None:
         """Wait a moment, or until a worker has ended: its pipe closes then."""
         pipes = [child.report for child in self._children]
@@ -298,10 +310,10 @@ class LocalRun:
             if status is None:
                 continue
             report = self._bury(child)
-            if self.engine.outcome() is not None:
+            if self._look_at_flow() is not None:
                 continue
             self._note_end(child, status, report)
-        if self.engine.outcome_known or self._suspending:
+        if self.engine.outcome_known or self._stops:
             return
         while len(self._children) < self._workers:
             self._start_child()

@@ -338,6 +338,26 @@ def test_a_dead_worker_is_replaced_and_named(started, r1, gate):
     assert f"worker {victim} was killed by signal 9".encode() in stderr
 
 
+@pytest.mark.slow
+def test_nobody_takes_the_place_of_one_that_dies_while_suspending(
+    cli, started, r1, gate
+):
+    """Somebody else has suspended the flow: it ends so, and nothing more is done."""
+    order = ("run", "flows.py:gated", "-w", 1, "--store", f"gate={gate}")
+    process = started(*order, "--run-id", "r1")
+    eventually(lambda: r1.running() == 1, SOON_S)
+    assert cli("suspend", "r1").returncode == 0
+    (victim,) = r1.workers()
+    os.kill(int(victim.split(":")[1]), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    assert r1.get("state") == "SUSPENDED"
+    assert r1.states().count("PENDING") == 4
+    gate.touch()
+    done = cli(*order, "--run-id", "r1")
+    assert done.returncode == 0, done.stderr
+
+
 # Terminals
 
 
