@@ -13,8 +13,8 @@ _PASSING = (states.SUCCESS, states.IGNORE)
 _PASSING_INTENTIONS = (states.EXECUTE, states.IGNORE)
 _CLEAR = ("", states.PENDING, states.REVERTED, states.IGNORE)
 
-#: What does not outlive the plan that it belongs to, beside the plan itself.
-_NOTES = ("declined:", "lack:")
+#: What the plan's hash holds beside the plan.
+_NOTES = ("fresh", "declined:", "lack:")
 
 
 def judge(snapshot: Snapshot, found: Callable[..., Finding]) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 #!lua
 --[[
-  Set out the last step of a start: count what every node waits for, then run.
+  Set out the last step of a start: count what every node waits for, unless it is
+  known, then run.
 
   KEYS
     flow          hash    the flow itself
@@ -30,7 +31,9 @@
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "flow_transition_of"
+--- @include "int"
 --- @include "loaded_nodes"
+--- @include "plan_flag"
 --- @include "rebuild"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -39,6 +42,7 @@ local known = read('HMGET', keys.flow, 'starter', 'nodes')
 if known[1] ~= args.worker then return {'STALE'} end
 if loaded_nodes() ~= tonumber(known[2]) then return {'INCOMPLETE'} end
 read('HLEN', keys.missing)
+local fresh = read('HGET', keys.plan, 'fresh') == int(flow.rev)
 local begun = read('HGET', keys.plan, 'phases') or ''
 local moves, phases = {}, 'forward,backward'
 local function move(to)
@@ -56,7 +60,14 @@ if flow.state == 'REVERTED' or string.find(begun, '^reset') then
 end
 -- From here on all begins anew: what was cancelled has been reverted.
 if flow.state == 'PENDING' then redis.call('HDEL', keys.flow, 'cancelled', 'cancelled_run') end
-rebuild(flow, phases)
+if fresh and flow.state == 'PENDING' and phases == 'forward,backward' then
+  -- graph_save has counted: only what comes first is to be opened.
+  redis.call('HSET', keys.plan, 'to_open', '0@1')
+  plan_flag(flow, true)
+else
+  rebuild(flow, phases)
+end
+redis.call('HDEL', keys.plan, 'fresh')
 redis.call('HSET', keys.plan, 'launch', args.worker)
 commit_flow(flow, now_ms())
 return {'OK', moves}

@@ -81,7 +81,7 @@ if args.recount == 1 then
 else
   local planned = false
   for _, name in ipairs(redis.call('HKEYS', keys.plan)) do
-    planned = planned or not (name == '-' or string.find(name, '^declined:')
+    planned = planned or not (name == '-' or name == 'fresh' or string.find(name, '^declined:')
       or string.find(name, '^lack:'))
   end
   plan_flag(flow, planned)

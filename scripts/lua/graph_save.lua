@@ -8,6 +8,8 @@
     lock_readers  zset   who reads in a section
     atoms         hash   name -> uuid
     graph         hash   the structure
+    missing       hash   what each node waits for
+    plan          hash   a change in progress
   ARGV
     worker      str    the one who starts the run
     fence       str    the caller's fence, or empty outside any section
@@ -32,12 +34,24 @@
 --- @include "enter_flow"
 --- @include "commit_flow"
 --- @include "finished"
+--- @include "int"
 --- @include "link_fields"
 --- @include "read_atom"
+local function links_in(text)
+  local _, many = link_fields(text)
+  local _, few = string.gsub(text, '%d+', '')
+  return many > 0 and many or few
+end
+
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 if read('HGET', keys.flow, 'starter') ~= args.worker then return {'STALE'} end
-local fresh, extra = {}, tonumber(read('HGET', keys.flow, 'link_fields')) or 0
+read('HLEN', keys.missing)
+local begins = read('HLEN', keys.graph) == 1
+-- As long as no atom was ever begun, and nothing is changed meanwhile, what each node waits for
+-- is known here: flow_launch need not count it. All has to come after the first gate.
+local fresh = begins or read('HGET', keys.plan, 'fresh') == int(flow.rev)
+local nodes, extra = {}, tonumber(read('HGET', keys.flow, 'link_fields')) or 0
 for i = 1, #args.records, 6 do
   local r = args.records
   if read('HEXISTS', keys.graph, r[i]) == 0 then
@@ -50,16 +64,34 @@ for i = 1, #args.records, 6 do
     local text = table.concat({r[i + 1], r[i + 2], uuid, r[i + 4], r[i + 5]}, '|')
     if r[i + 1] == '+' then text = r[i + 4] end
     extra = extra + link_fields(r[i + 4]) + link_fields(r[i + 5])
-    fresh[#fresh + 1] = {number = r[i], text = text, atom = atom}
+    if atom then fresh = fresh and atom.state == 'PENDING' and atom.intention == 'EXECUTE' end
+    local before = r[i + 1] == '+' and 0 or links_in(r[i + 5])
+    fresh = fresh and (before > 0 or r[i + 1] == '+' or r[i] .. r[i + 1] == '0f')
+    nodes[#nodes + 1] = {number = r[i], text = text, atom = atom, before = before}
   end
 end
 flow.fields = {'link_fields', extra}
-for _, node in ipairs(fresh) do
+if begins then
+  redis.call('UNLINK', keys.missing)
+  redis.call('HSET', keys.missing, '-', '')
+end
+if fresh then
+  redis.call('HSET', keys.plan, 'fresh', int(flow.rev))
+else
+  redis.call('HDEL', keys.plan, 'fresh')
+end
+local counters = {}
+for _, node in ipairs(nodes) do
+  if node.before > 0 then
+    counters[#counters + 1] = node.number
+    counters[#counters + 1] = node.before
+  end
   redis.call('HSET', keys.graph, node.number, node.text)
   if node.atom then
     redis.call('HSET', node.atom.key, 'node', node.number)
     if not FINISHED[node.atom.state] then flow.unfinished = flow.unfinished + 1 end
   end
 end
+if counters[1] then redis.call('HSET', keys.missing, unpack(counters)) end
 commit_flow(flow, now_ms())
 return {'OK'}

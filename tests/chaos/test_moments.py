@@ -20,6 +20,7 @@ LINE = ("line", {"names": NAMES})
 FAILING = ("line", {"names": NAMES, "ends": {"c": "raise"}})
 WIDE = ("wide", {"count": MANY})
 LOADED = ("wide", {"count": SOME})
+OPENED = ("independent", {"count": SOME})
 WIDE_FAILING = ("wide", {"count": SOME, "last": "raise"})
 
 
@@ -62,7 +63,7 @@ MOMENTS = {
     "loading": (LOADED, FailPoint(2, "before", "graph_save"), _starting, "SUCCESS"),
     "loading-2": (LOADED, FailPoint(1, "after", "graph_save"), _starting, "SUCCESS"),
     "launching": (LOADED, FailPoint(1, "before", "plan_step"), _launching, "SUCCESS"),
-    "launching-2": (LOADED, FailPoint(3, "after", "plan_step"), _launching, "SUCCESS"),
+    "launching-2": (OPENED, FailPoint(3, "after", "plan_step"), _launching, "SUCCESS"),
     "opening": (
         WIDE,
         FailPoint(1, "before", "plan_step", since="work_take"),

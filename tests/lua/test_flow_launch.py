@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.flow_rules import broken_rules
+
 
 @pytest.fixture
 def loaded(flow):
@@ -16,9 +18,9 @@ def loaded(flow):
 
 
 def test_plan_is_set_out_and_the_steps_run_the_flow(loaded):
-    """OK: nothing is handed out before the counting is done, then the flow runs."""
+    """OK: nothing is handed out before what comes first is open, then the flow runs."""
     assert loaded.call("flow_launch", worker="w1") == ["OK", []]
-    assert loaded.hash("plan")["phases"] == "forward,backward"
+    assert loaded.hash("plan") == {"to_open": "0@1", "launch": "w1"}
     handout = loaded.take("w1")
     assert (handout.items, handout.next) == ([], "WAIT")
 
@@ -30,13 +32,43 @@ def test_plan_is_set_out_and_the_steps_run_the_flow(loaded):
     assert "starter" not in loaded.hash("flow")
 
 
-def test_repeated_launch_begins_the_counting_anew(loaded):
-    """The same request twice leaves the same plan and gives the same answer."""
+def test_what_has_moved_since_it_was_loaded_is_counted(loaded):
+    """An atom that is done when the flow is launched holds back nothing."""
+    loaded.on("a", "atom_transition", state="SUCCESS")
+
     loaded.call("flow_launch", worker="w1")
-    before = loaded.hash("plan")
+
+    plan = {"phases": "forward,backward", "cursor": "0", "offset": "1", "launch": "w1"}
+    assert loaded.hash("plan") == plan
+    loaded.step()
+    assert loaded.members("ready") == ["00000002:execute"]
+    assert broken_rules(loaded) == []
+
+
+def test_atoms_that_were_begun_before_are_counted(flow):
+    """A new structure finds an atom of the old one done."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item)
+    flow.leave("w1")
+    flow.line("b", "a", "c").start("w2", fingerprint="another")
+
+    assert flow.hash("missing") == {"2": "1", "3": "1", "4": "1"}
+    assert flow.drive("w2") == ["execute b", "execute c", "SUCCESS"]
+
+
+def test_what_does_not_come_after_the_first_gate_is_found(flow):
+    """No flow of TaskFlow's is so, but nothing would ever open it."""
+    flow.graph({"<f": ["a"], "a": [">f"], "b": [">f"], ">f": []}).start()
+
+    assert flow.take(capacity=5).what == ["execute a", "execute b"]
+
+
+def test_repeated_launch_begins_anew(loaded):
+    """Whoever is asked twice, or comes after another, leaves the flow as one would."""
+    loaded.call("flow_launch", worker="w1")
 
     assert loaded.call("flow_launch", worker="w1") == ["OK", []]
-    assert loaded.hash("plan") == before
+    assert "to_open" not in loaded.hash("plan")
     loaded.step()
     assert loaded.drive() == ["execute a", "execute b", "SUCCESS"]
 

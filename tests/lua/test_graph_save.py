@@ -28,6 +28,8 @@ def test_nodes_and_atoms_know_each_other(starting):
     }
     assert starting.atom("a")["node"] == "1"
     assert starting.hash("flow")["unfinished"] == "2"
+    assert starting.hash("missing") == {"1": "1", "2": "1", "3": "1"}
+    assert starting.hash("plan") == {"fresh": starting.hash("flow")["rev"]}
 
 
 def test_many_links_stand_in_fields_of_their_own(flow):
@@ -43,6 +45,10 @@ def test_many_links_stand_in_fields_of_their_own(flow):
     parts = [graph[f"0:after:{field}"].split(",") for field in range(3)]
     assert [len(part) for part in parts] == [64, 64, 2]
     assert [int(link) for part in parts for link in part] == [*range(1, 131)]
+    assert flow.hash("missing") == {
+        **dict.fromkeys(map(str, range(1, 131)), "1"),
+        "131": "130",
+    }
     assert flow.call("flow_launch", worker="w1")[0] == "OK"
 
 
