@@ -42,8 +42,8 @@ RunsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RUN]...",
-        help="Run ids, uuids of flows, or at least four characters that one begins"
-        " with. Or choose runs with --state, --older, --newer and --name.",
+        help="Run ids, uuids of flows, or the first four or more characters of uuids."
+        " Or choose runs with --state, --older, --newer and --name.",
         show_default=False,
         autocompletion=complete_run,
     ),
@@ -190,7 +190,7 @@ def acted_upon(
         names = ", ".join(printable(each.label) for each in chosen[:3])
         more = ", …" if len(chosen) > 3 else ""  # noqa: PLR2004
         confirm(f"{verb} {_number(chosen)} ({names}{more})?", yes=yes)
-    return [_done(act, each, output) for each in chosen]
+    return [act_on(act, each, output) for each in chosen]
 
 
 def status_of(records: Sequence[Mapping[str, Any]]) -> Status:
@@ -203,7 +203,7 @@ def _number(chosen: Sequence[Chosen]) -> str:
     return f"{len(chosen):,} run{'' if len(chosen) == 1 else 's'}"
 
 
-def _done(act: Act, chosen: Chosen, output: Output) -> dict[str, Any]:
+def act_on(act: Act, chosen: Chosen, output: Output) -> dict[str, Any]:
     """Act upon one run, and tell a person what came of it."""
     try:
         text, fields = act(chosen)

@@ -46,7 +46,7 @@ from redisflow.cli.problems import (
 from redisflow.cli.terminal import debugging, say
 
 _EPILOG = """\
-RUN is a run id, the uuid of a flow, or at least four characters that it begins with.
+RUN is a run id, the uuid of a flow, or the first four or more characters of that uuid.
 
 NO_COLOR=1 turns colours off. What is piped has neither colours nor control codes, and
 is never cut to a width. REDISFLOW_DEBUG=1 adds the traceback to an error.

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from taskflow import states
 
-from redisflow.cli.acts import acting_command
+from redisflow.cli.acts import (
+    RunsArgument,
+    act_on,
+    acted_upon,
+    acting_command,
+    choose,
+    print_records,
+    status_of,
+)
+from redisflow.cli.listing import WantedRuns
+from redisflow.cli.options import (
+    DryRunOption,
+    LimitOption,
+    NameOption,
+    NewerOption,
+    OlderOption,
+    Output,
+    OutputOption,
+    ReasonOption,
+    StatesOption,
+    Url,
+    YesOption,
+)
 from redisflow.engine.plans import cancel_run
-from redisflow.operations import Subject, resume_run, suspend_run
+from redisflow.operations import (
+    Subject,
+    resume_run,
+    suspend_run,
+    wait_until_suspended,
+)
+from redisflow.persistence import RedisBackend
 
 #: What is refused is not journaled.
 _CANCELLABLE = (states.RUNNING, states.SUSPENDING, states.SUSPENDED)
@@ -19,7 +49,7 @@ _STATUS = """\
 SUSPEND_EPILOG = f"""\
 [bold]Examples[/bold]
 
-redisflow suspend nightly --reason "deploying"
+redisflow suspend nightly --wait --reason "deploying"
 
 redisflow suspend --state RUNNING --name 'order-*' --yes
 
@@ -44,8 +74,58 @@ def _suspend(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
     state = suspend_run(subject, reason=reason)
     text = f"is {state}"
     if state == states.SUSPENDING:
-        text = f"{subject.live} worker(s) will stop after what they are at"
+        text = f"{subject.live} worker(s) will stop after their current task"
     return text, {"state": state, "workers": subject.live}
+
+
+def _await(subject: Subject) -> tuple[str, Mapping[str, Any]]:
+    state = wait_until_suspended(subject)
+    return f"is {state}", {"state": state, "workers": subject.live}
+
+
+def suspend(
+    runs: RunsArgument = None,
+    *,
+    state: StatesOption = None,
+    older: OlderOption = None,
+    newer: NewerOption = None,
+    name: NameOption = None,
+    limit: LimitOption = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Return only when no worker is at work in them."),
+    ] = False,
+    reason: ReasonOption = "",
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+    url: Url = None,
+    output: OutputOption = Output.HUMAN,
+) -> int:
+    """Stop all workers of a flow after their current task.
+
+    The next run of the flow goes on from there. A flow that has begun and that no live
+    worker runs is suspended at once; one that has not begun cannot be suspended, only
+    removed. With filters, you are asked first.
+    """
+    wanted = WantedRuns(frozenset(state or ()), older, newer, name, limit)
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        told = acted_upon(
+            chosen := choose(backend, runs, wanted),
+            lambda each: _suspend(Subject(backend, each.flow_uuid), reason),
+            verb="suspend",
+            asks=not runs,
+            yes=yes,
+            dry_run=dry_run,
+            output=output,
+        )
+        records = {record["flow_uuid"]: record for record in told}
+        for each in chosen if wait else ():
+            if records[each.flow_uuid].get("state") == states.SUSPENDING:
+                records[each.flow_uuid] = act_on(
+                    lambda each: _await(Subject(backend, each.flow_uuid)), each, output
+                )
+    print_records([*records.values()], output, say_it=dry_run)
+    return status_of([*records.values()])
 
 
 def _resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
@@ -69,15 +149,6 @@ def _cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
     return text, {"workers": subject.live}
 
 
-suspend = acting_command(
-    "suspend",
-    """Stop all workers of a flow after what they are at.
-
-    The next run of the flow goes on from there. Where no worker is alive the flow is
-    suspended at once. With filters, you are asked first.
-    """,
-    _suspend,
-)
 resume = acting_command(
     "resume",
     """Let a suspended run go on, by the workers that it was submitted to.
@@ -88,10 +159,11 @@ resume = acting_command(
 )
 cancel = acting_command(
     "cancel",
-    """Have everything reverted that a flow has done.
+    """Revert everything that a flow has done.
 
-    What is being executed comes to its end first, and nothing else begins. It stands in
-    the journal, with who asked and why; every worker raises the reason.
+    What is being executed comes to its end first, and nothing else begins. A suspended
+    flow is reverted when it is resumed or run again. It stands in the journal, with who
+    asked and why; every worker raises the reason.
     """,
     _cancel,
 )

@@ -60,8 +60,8 @@ def doctor(
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="Look at this run only: a run id, a uuid, or at least four"
-            " characters that it begins with. Without it: the server, indexes, and"
+            help="Look at this run only: a run id, the uuid of a flow, or the first"
+            " four or more characters of that uuid. Without it: the server, indexes, and"
             " all runs.",
             show_default=False,
         ),

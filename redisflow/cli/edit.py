@@ -35,11 +35,12 @@ the flow's state.
 RESET_EPILOG = f"""\
 [bold]Examples[/bold]
 
-redisflow suspend nightly && redisflow reset nightly load --reason "new data"
+redisflow suspend nightly --wait && redisflow reset nightly load --reason "new data"
 
 redisflow reset nightly load --only --yes
 
-Then run it again: redisflow resume, or redisflow run with --rerun where it had ended.
+A run that has ended need not be suspended. Then run it again: redisflow resume, or
+redisflow run with --rerun where it had ended.
 
 {_STATUS}"""
 SET_RESULT_EPILOG = f"""\
@@ -67,7 +68,7 @@ def reset(
     atom: AtomArgument,
     *,
     only: Annotated[
-        bool, typer.Option("--only", help="Not what comes after it.")
+        bool, typer.Option("--only", help="Only this atom, not those after it.")
     ] = False,
     reason: ReasonOption = "",
     yes: YesOption = False,
@@ -78,7 +79,7 @@ def reset(
     """Put an atom, and all that comes after it, back to where it was before it ran.
 
     Results, failures and histories of retries go; the run can then be run again. It is
-    refused while workers are at work.
+    refused while workers are at work. Asks first.
     """
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         subject = Subject(backend, find_flow(backend, run))
@@ -120,7 +121,7 @@ def set_result_of(
     ] = None,
     failure: Annotated[
         str | None,
-        typer.Option("--failure", metavar="TEXT", help="Let it have failed with this."),
+        typer.Option("--failure", metavar="TEXT", help="Record a failure with this text instead of a result."),
     ] = None,
     reason: ReasonOption = "",
     yes: YesOption = False,

@@ -69,7 +69,6 @@ def export(
         typer.Option(
             "--file",
             "-f",
-            "--output",
             metavar="FILE",
             help="Write into this file, which is there when all of it is written."
             " Without it: standard output.",

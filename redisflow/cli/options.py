@@ -109,8 +109,8 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run id, the uuid of a flow, or at least four characters that it begins"
-        " with.",
+        help="A run id, the uuid of a flow, or the first four or more characters of that"
+        " uuid.",
         show_default=False,
         autocompletion=complete_run,
     ),
@@ -179,7 +179,7 @@ NewerOption = Annotated[
         "--newer",
         metavar="AGE",
         parser=age_of,
-        help="Only runs created since: 45s, 30m, 2h, 7d.",
+        help="Only runs created within this time: 45s, 30m, 2h, 7d.",
         show_default=False,
         rich_help_panel="Which runs",
     ),
@@ -200,7 +200,7 @@ LimitOption = Annotated[
         "--limit",
         metavar="N",
         min=1,
-        help="At most so many runs.",
+        help="At most this many runs.",
         rich_help_panel="Which runs",
     ),
 ]
@@ -208,7 +208,7 @@ LimitOption = Annotated[
 # Changes.
 
 YesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do it without asking for a yes.")
+    bool, typer.Option("--yes", "-y", help="Do not ask first. Needed where standard input is no terminal.")
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")
@@ -218,7 +218,7 @@ ReasonOption = Annotated[
     typer.Option(
         "--reason",
         metavar="TEXT",
-        help="Why; it stands beside what is done.",
+        help="The reason, for the journal (of a lock: for who held it).",
         show_default=False,
     ),
 ]
@@ -250,8 +250,8 @@ RunIdOption = Annotated[
     typer.Option(
         "--run-id",
         metavar="ID",
-        help="Names the run. Whoever uses the same id shares, resumes or looks at it;"
-        " made up at random if not given.",
+        help="Names the run: with the same id it is shared, resumed or looked at. Made up"
+        " at random if not given.",
         show_default=False,
         rich_help_panel="Flow",
     ),

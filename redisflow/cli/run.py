@@ -128,7 +128,7 @@ def run(
             "--lease-s",
             "--lease",
             metavar="SECONDS",
-            help="A worker that is not heard of for so long is dead.",
+            help="A worker that does not renew its lease for this long counts as dead.",
             rich_help_panel="Workers",
         ),
     ] = 15.0,
@@ -136,7 +136,7 @@ def run(
         int,
         typer.Option(
             metavar="N",
-            help="Workers that one atom may cost before it counts as failed.",
+            help="How many workers may die at one atom before the atom fails.",
             rich_help_panel="Workers",
         ),
     ] = 3,

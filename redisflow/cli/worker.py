@@ -43,8 +43,8 @@ the signal's number if it was ended at once.
 """
 
 _ALLOW = (
-    "A module of flow factories, with its submodules, or a .py file. Nothing else is \
-imported, and any function that they define can be called. Repeatable; one at least."
+    "A module of flow factories, with its submodules, or a .py file; modules are looked for \
+in the current folder first. Nothing else is imported, and any function that they define can be called. Repeatable; one at least."
 )
 
 
@@ -72,8 +72,8 @@ def worker(
             "--lease-s",
             "--lease",
             metavar="SECONDS",
-            help="A worker that is not heard of for so long is dead. Without it: what"
-            " the flow was submitted with, or 15.",
+            help="A worker that does not renew its lease for this long counts as dead."
+            " Without it: lease_s of redisflow.submit, or 15.",
             show_default=False,
             rich_help_panel="Flows",
         ),
@@ -119,7 +119,8 @@ def worker(
         str | None,
         typer.Option(
             metavar="LEVEL",
-            help="Log from debug, info, warning, error or critical on.",
+            help="The least level of what is logged: debug, info, warning, error or"
+            " critical. Without it: warning.",
             show_default=False,
             rich_help_panel="Watching",
         ),

@@ -17,7 +17,11 @@ from redisflow.operations.removing import (
     left_of,
     remove_run,
 )
-from redisflow.operations.running import resume_run, suspend_run
+from redisflow.operations.running import (
+    resume_run,
+    suspend_run,
+    wait_until_suspended,
+)
 from redisflow.operations.subject import Subject, operator_id
 
 __all__ = [
@@ -31,4 +35,5 @@ __all__ = [
     "resume_run",
     "set_result",
     "suspend_run",
+    "wait_until_suspended",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from taskflow import states
 
 from redisflow.engine.settling import settle_run
@@ -11,8 +13,12 @@ from redisflow.errors import InvalidState
 from redisflow.operations.subject import Subject
 
 
+#: How often a run is looked at that somebody waits for, in seconds.
+_LOOK_S = 0.5
+
+
 def suspend_run(subject: Subject, *, reason: str = "") -> str:
-    """Stop all workers of a flow after what they are at; returns its state.
+    """Tell all workers of a flow to stop after their current task; returns its state.
 
     Raises:
         InvalidState: it cannot be suspended in the state that it is in.
@@ -29,6 +35,19 @@ def suspend_run(subject: Subject, *, reason: str = "") -> str:
     if not subject.live:
         settle_run(storage, flow.run)
     return str(storage.get_flow_state())
+
+
+def wait_until_suspended(subject: Subject) -> str:
+    """Wait until no worker is at work in a run that was told to suspend.
+
+    Returns:
+        The flow's state: SUSPENDED, or another in which it ended meanwhile.
+    """
+    while (flow := subject.look()).state == states.SUSPENDING:
+        if not subject.live:
+            settle_run(subject.storage, flow.run)
+        time.sleep(_LOOK_S)
+    return flow.state or str(states.PENDING)
 
 
 def resume_run(subject: Subject, *, reason: str = "") -> int:

@@ -101,8 +101,9 @@ end
 redis.call('HDEL', keys.claims, 'finish', '#' .. args.worker)
 redis.call('ZREMRANGEBYSCORE', keys.workers, '-inf', '(inf')
 redis.call('ZREMRANGEBYSCORE', keys.idle, '-inf', '(inf')
-redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
-redis.call('UNLINK', keys.missing)
+-- Of these there may be very many: the server frees them aside.
+redis.call('UNLINK', keys.ready, keys.missing)
+redis.call('ZADD', keys.ready, 'inf', '-')
 redis.call('HSET', keys.missing, '-', '')
 local keep_ms = tonumber(read('HGET', keys.flow, 'retention_ms') or '')
 if state == 'SUSPENDED' then keep_ms = nil end

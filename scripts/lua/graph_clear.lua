@@ -57,7 +57,8 @@ for _, key in ipairs(atoms) do redis.call('HSET', key, 'node', '') end
 for _, field in ipairs(gone) do redis.call('HDEL', keys.graph, field) end
 if first == 0 then
   flow.unfinished = 0
-  redis.call('ZREMRANGEBYSCORE', keys.ready, '-inf', '(inf')
+  redis.call('UNLINK', keys.ready)
+  redis.call('ZADD', keys.ready, 'inf', '-')
 end
 flow.fields = {'nodes', first, 'link_fields', extra}
 commit_flow(flow, now_ms())

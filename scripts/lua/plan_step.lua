@@ -31,21 +31,16 @@
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
---- @include "atom_of"
 --- @include "change_flow"
 --- @include "check_log"
 --- @include "commit"
 --- @include "hold"
 --- @include "keep_worklist"
---- @include "links"
---- @include "nodes_on"
---- @include "place_of"
+--- @include "pass"
 --- @include "plan_flag"
 --- @include "read_plan"
---- @include "rebuild"
 --- @include "spread"
 --- @include "spread_write"
---- @include "visit"
 --- @include "wake"
 --- @include "walk"
 --- @include "worklist_of"
@@ -54,7 +49,6 @@ if not flow then return refusal end
 check_log()
 local plan = read_plan(flow)
 if not plan.busy then return {'DONE', {}} end
-local NODES, LINKS = 20, 100
 local FIELDS = {'offset', 'walk', 'depth', 'frontier', 'to_open', 'to_hold', 'to_clear', 'launch',
   'reverts', 'recount'}
 for i, value in ipairs(read('HMGET', keys.plan, unpack(FIELDS))) do plan[FIELDS[i]] = value end
@@ -74,68 +68,6 @@ local function continue_spread(name, backward)
   keep_worklist(list)
 end
 
--- Where a pass goes on from a place; nil at its end. One that undoes visits what the walk has
--- come to, and nothing else.
-local function next_place(place, total)
-  if plan.phase == 'undo' then
-    place = read('BITPOS', keys.reached, 1, place, -1, 'BIT')
-  end
-  if place >= 0 and place < total then return place end
-end
-
--- The next nodes of a pass, with the links that they may raise.
-local function next_rows(total)
-  local rows, budget, first = {}, LINKS, plan.offset
-  local raises = RAISES[plan.phase]
-  local place = next_place(plan.cursor, total)
-  while place and #rows < NODES and budget > 0 do
-    local onwards = plan.phase ~= 'backward' and plan.phase ~= 'undo'
-    local node = read_node(onwards and place or total - 1 - place)
-    local row = {node = node, atom = atom_of(node), place = place, links = {}}
-    if raises then row.links, row.rest = links(node, raises[1], first, budget) end
-    rows[#rows + 1], first = row, 1
-    budget = budget - #row.links
-    place = next_place(place + 1, total)
-  end
-  return rows, raises and raises[2]
-end
-
-local function counts(link, total)
-  return plan.phase ~= 'undo' or redis.call('GETBIT', keys.reached, place_of(link, total)) == 1
-end
-
-local function continue_pass()
-  local total = tonumber(redis.call('HGET', keys.flow, 'nodes')) or 0
-  local rows, suffix = next_rows(total)
-  plan.cleared = nodes_on(worklist_of('to_clear', plan.to_clear))
-  for _, row in ipairs(rows) do
-    local holds = VISIT[plan.phase](flow, plan, row.node, row.atom)
-    if not holds and plan.offset > 1 then
-      -- It was done in the middle of its links: what it has raised nobody would take back.
-      rebuild(flow, 'forward,backward')
-      return
-    end
-    for _, link in ipairs(holds and row.links or {}) do
-      if counts(link, total) then redis.call('HINCRBY', keys.missing, link .. suffix, 1) end
-    end
-    plan.offset = holds and row.rest or 1
-    plan.cursor = plan.offset == 1 and row.place + 1 or row.place
-  end
-  if next_place(plan.cursor, total) then
-    redis.call('HSET', keys.plan, 'cursor', plan.cursor, 'offset', plan.offset)
-  else
-    local phases = string.match(plan.phases, ',(.*)$') or ''
-    if phases == 'backward' and plan.phase == 'forward' and not plan.reverts then phases = '' end
-    if phases == '' then
-      redis.call('HDEL', keys.plan, 'phases', 'cursor', 'offset', 'reverts')
-      redis.call('SET', keys.reached, '')
-      return
-    end
-    redis.call('HSET', keys.plan, 'phases', phases, 'cursor', 0, 'offset', 1)
-  end
-  if plan.reverts then redis.call('HSET', keys.plan, 'reverts', 1) end
-end
-
 local function continue_plan()
   if plan.walk then
     walk(flow, plan, args.who)
@@ -145,7 +77,7 @@ local function continue_plan()
   elseif plan.to_hold then
     hold(worklist_of('to_hold', plan.to_hold))
   elseif plan.phases ~= '' then
-    continue_pass()
+    pass(flow, plan)
   elseif plan.to_open then
     continue_spread('to_open', false)
   elseif plan.to_clear then

@@ -104,6 +104,17 @@ def test_suspend_stops_all_workers(running, program):
     assert (status, "it cannot be suspended" in said) == (5, True)
 
 
+def test_suspend_can_wait_for_the_workers(running, program):
+    """It returns once the task at hand has ended, and nobody is at work."""
+    threading.Timer(1, running.go_on.set).start()
+
+    status, said = program("suspend", "nightly", "--wait")
+
+    assert (status, "is SUSPENDED" in said) == (0, True)
+    assert running.state == states.SUSPENDED
+    running.end()
+
+
 def test_suspend_where_no_worker_is_alive(url, program, running):
     """What a dead worker left is taken back, and the flow is suspended at once."""
     keys = running.engine.storage.backend.keys.of_flow(running.engine.storage.flow_uuid)

@@ -52,7 +52,7 @@ def file(url, typed, tmp_path):
 
 def test_export_into_a_file(file, typed, tmp_path):
     """It tells what is in it, is for its owner alone, and has no half-made sibling."""
-    status, out, err = typed("export", "nightly", "--output", str(file))
+    status, out, err = typed("export", "nightly", "--file", str(file))
     assert (status, out) == (0, "")
     assert "exported run nightly (SUCCESS): 2 atoms, " in err
     assert f"{file.stat().st_size:,} bytes into {file}" in err

@@ -41,7 +41,7 @@ MOVES = {
 
 #: Bounds of what a script does of a plan at a time, and how small they are made.
 BOUNDS = {
-    r"NODES, LINKS = \d+, \d+": "NODES, LINKS = 2, 3",
+    r"PASS_NODES, PASS_LINKS = \d+, \d+": "PASS_NODES, PASS_LINKS = 2, 3",
     r"WALK_LINKS, WALK_NODES = \d+, \d+": "WALK_LINKS, WALK_NODES = 3, 2",
     r"SPREAD_LINKS, SPREAD_ITEMS = \d+, \d+": "SPREAD_LINKS, SPREAD_ITEMS = 3, 2",
     r"HOLD_LINKS = \d+": "HOLD_LINKS = 2",
