@@ -52,6 +52,7 @@ from functools import cached_property
 SCHEMA = 1
 
 _RUN_ID_SPACE = uuid.UUID("6c1f4f5e-0f0e-5d53-9d1c-7c0f6d6a2b11")
+_BOOK_SPACE = uuid.UUID("3b7d9a10-52c4-5f6e-9c1b-8e2f40d7a6c3")
 _ATOM_SPACE = uuid.UUID("0a4c8e52-7a8b-5b0e-8a6d-54a9d1c3f0e7")
 
 
@@ -62,6 +63,11 @@ def flow_uuid_of(run_id: str, namespace: str) -> str:
     True
     """
     return str(uuid.uuid5(_RUN_ID_SPACE, f"{namespace}/{run_id}"))
+
+
+def book_uuid_of(flow_uuid: str) -> str:
+    """Name the logbook of a flow that is given none: the same, whoever makes it."""
+    return str(uuid.uuid5(_BOOK_SPACE, flow_uuid))
 
 
 def atom_uuid_of(flow_uuid: str, name: str) -> str:

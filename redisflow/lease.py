@@ -171,12 +171,13 @@ class _Heartbeat:
     def keep(self, lease: Lease) -> None:
         """Renew a lease from now on."""
         with self._changed:
-            self._leases.append(lease)
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="redisflow-heartbeat", daemon=True
                 )
-                self._thread.start()
+                thread.start()  # it may fail; the next lease tries again
+                self._thread = thread
+            self._leases.append(lease)
             if lease.due < self._wakes_at:
                 self._wakes_at = lease.due
                 self._changed.notify()

@@ -58,11 +58,13 @@ class Chosen:
         flow_uuid: of its flow.
         label: what a person calls it by.
         run_id: its run id; None if it has none.
+        rev: its revision when a filter chose it; 0 if it was named.
     """
 
     flow_uuid: str
     label: str
     run_id: str | None
+    rev: int = 0
 
 
 #: Acts upon a run; returns what came of it, in words, and for the JSON.
@@ -131,7 +133,7 @@ def choose(
 
 def chosen_of(run: RunSummary) -> Chosen:
     """Take a run from a list."""
-    return Chosen(run.flow_uuid, run.label, run.run_id)
+    return Chosen(run.flow_uuid, run.label, run.run_id, run.rev)
 
 
 def _named(backend: RedisBackend, text: str) -> Chosen:

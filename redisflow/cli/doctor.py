@@ -61,8 +61,8 @@ def doctor(
         typer.Argument(
             metavar="[RUN]",
             help="Look at this run only: a run id, the uuid of a flow, or the first"
-            " four or more characters of that uuid. Without it: the server, indexes, and"
-            " all runs.",
+            " four or more characters of that uuid. Without it: the server, indexes,"
+            " and all runs.",
             show_default=False,
         ),
     ] = None,

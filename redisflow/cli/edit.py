@@ -121,7 +121,11 @@ def set_result_of(
     ] = None,
     failure: Annotated[
         str | None,
-        typer.Option("--failure", metavar="TEXT", help="Record a failure with this text instead of a result."),
+        typer.Option(
+            "--failure",
+            metavar="TEXT",
+            help="Record a failure with this text instead of a result.",
+        ),
     ] = None,
     reason: ReasonOption = "",
     yes: YesOption = False,

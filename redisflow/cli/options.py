@@ -109,8 +109,8 @@ RunArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run id, the uuid of a flow, or the first four or more characters of that"
-        " uuid.",
+        help="A run id, the uuid of a flow, or the first four or more characters of"
+        " that uuid.",
         show_default=False,
         autocompletion=complete_run,
     ),
@@ -208,7 +208,12 @@ LimitOption = Annotated[
 # Changes.
 
 YesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask first. Needed where standard input is no terminal.")
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Do not ask first. Needed where standard input is no terminal.",
+    ),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")
@@ -250,8 +255,8 @@ RunIdOption = Annotated[
     typer.Option(
         "--run-id",
         metavar="ID",
-        help="Names the run: with the same id it is shared, resumed or looked at. Made up"
-        " at random if not given.",
+        help="Names the run: with the same id it is shared, resumed or looked at. Made"
+        " up at random if not given.",
         show_default=False,
         rich_help_panel="Flow",
     ),

@@ -159,7 +159,7 @@ def _to_remove(
 
 def _remover(backend: RedisBackend) -> Any:
     def act(chosen: Chosen) -> tuple[str, Mapping[str, Any]]:
-        there = remove_run(backend, chosen.flow_uuid)
+        there = remove_run(backend, chosen.flow_uuid, seen=chosen.rev)
         return "removed" if there else "what was left is removed", {}
 
     return act

@@ -77,8 +77,8 @@ def submit(
         int | None,
         typer.Option(
             metavar="N",
-            help="How many workers may die at one atom before the atom fails. Without it:"
-            " 3.",
+            help="How many workers may die at one atom before the atom fails. Without"
+            " it: 3.",
             show_default=False,
             rich_help_panel="Flow",
         ),

@@ -42,10 +42,11 @@ second ends it at once; others take its work over when its leases are over.
 the signal's number if it was ended at once.
 """
 
-_ALLOW = (
-    "A module of flow factories, with its submodules, or a .py file; modules are looked for \
-in the current folder first. Nothing else is imported, and any function that they define can be called. Repeatable; one at least."
-)
+_ALLOW = """\
+A module of flow factories, with its submodules, or a .py file; modules are looked for
+in the current folder first. Nothing else is imported, and any function that they define
+can be called. Repeatable; one at least.\
+"""
 
 
 def worker(

@@ -169,6 +169,16 @@ def _greet(name: str, histories: Histories, connection: Any) -> None:
 
     The last two only where the user may.
     """
+    try:
+        _introduce(name, histories, connection)
+    except redis.RedisError:
+        raise  # redis-py cuts the connection
+    except BaseException:
+        connection.disconnect()
+        raise
+
+
+def _introduce(name: str, histories: Histories, connection: Any) -> None:
     connection.on_connect()
     connection.send_command("CLIENT", "SETNAME", name)
     connection.send_command("INFO", "server")

@@ -9,6 +9,7 @@ scripts that replicas confirm, take theirs from the pool.
 
 from __future__ import annotations
 
+import contextlib
 from time import monotonic
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -63,5 +64,6 @@ class Lines:
     def drop(self) -> None:
         """Cut all that is at hand."""
         for pool, at_hand in list(self._at_hand.items()):
-            while at_hand:
-                self.give(pool, at_hand.pop()[0], clean=False)
+            with contextlib.suppress(IndexError):  # another thread has taken the last
+                while True:
+                    self.give(pool, at_hand.pop()[0], clean=False)

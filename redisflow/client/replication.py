@@ -70,6 +70,7 @@ class Replication:
         """
         pool = handle.connection_pool
         connection = pool.get_connection()
+        clean = False
         try:
             if witness is not None:
                 compare(connection, witness, histories)
@@ -81,7 +82,13 @@ class Replication:
             if count < wanted:
                 self._looked_at = -_BELIEVED_S
                 wanted = self._wanted(connection)
+            clean = True
+        except redis.ResponseError:
+            clean = True
+            raise
         finally:
+            if not clean:  # nobody is to read what was meant for this call
+                connection.disconnect()
             pool.release(connection)
         if count < wanted:
             raise NotReplicated(f"{count} of {wanted} replicas have confirmed")

@@ -18,7 +18,7 @@ from redisflow.engine.settings import Settings
 from redisflow.engine.shared import SharedEngine
 from redisflow.engine.structure import Structure, compile_flow
 from redisflow.errors import ConfigError
-from redisflow.keys import flow_uuid_of
+from redisflow.keys import book_uuid_of, flow_uuid_of
 from redisflow.persistence import RedisBackend
 
 META_RUN_ID = watching.META_RUN_ID
@@ -153,7 +153,7 @@ def find_run(
 
 def store_run(backend: RedisBackend, run_id: str, detail: models.FlowDetail) -> None:
     """Store a flow that is new, in a logbook of its own."""
-    book = models.LogBook(run_id)
+    book = models.LogBook(run_id, uuid=book_uuid_of(detail.uuid))
     book.add(detail)
     backend.get_connection().save_logbook(book)
 

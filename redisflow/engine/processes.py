@@ -156,7 +156,7 @@ class LocalRun:
         self.run_id = self._opened.run_id
         self._children: list[_Child] = []
         self._counts = _Counts()
-        #: Whether somebody has asked to suspend it, here or, as far as is known, elsewhere.
+        #: Whether somebody has asked to suspend it, here or elsewhere.
         self._stops = False
         #: Whether it was left so by an earlier run; that is gone on with.
         self._left_suspending = True

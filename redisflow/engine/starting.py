@@ -1,9 +1,9 @@
 """Coming to a flow: join the run that is on, or be the one who starts it.
 
-The one who starts a run brings the structure, in bounded calls, and sets out the count
-of what every node waits for; the others wait for it meanwhile. It does so under its
-lease: when it dies, another takes the start over from the beginning, and everything in
-it may be done twice.
+The one who starts a run brings the structure, in bounded calls, and has it counted what
+every node waits for, where that is not known; the others wait for it meanwhile. It does
+so under its lease: when it dies, another takes the start over from the beginning, and
+everything in it may be done twice.
 """
 
 from __future__ import annotations

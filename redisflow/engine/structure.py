@@ -36,8 +36,8 @@ from redisflow.engine.compiling import (
 from redisflow.engine.fingerprint import fingerprint_of
 from redisflow.errors import Duplicate
 
-#: Links of a node in one field of the graph; as many as scripts/lua/includes/links.lua
-#: says. A node with more has them in several fields.
+#: Links of a node in one field of the graph; as many as in
+#: scripts/lua/includes/link_fields.lua. A node with more has them in several fields.
 LINKS_IN_FIELD = 64
 
 #: What graph_save takes: number or field, kind, priority, name, links after and before.

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic
@@ -30,7 +29,7 @@ from typing import Any, BinaryIO
 from redisflow.engine.loading import META_RUN_ID, check_run_id
 from redisflow.engine.submissions import GRACE_MS, Submissions
 from redisflow.errors import InvalidState, RedisFlowError
-from redisflow.keys import atom_uuid_of, flow_uuid_of
+from redisflow.keys import atom_uuid_of, book_uuid_of, flow_uuid_of
 from redisflow.moving.checking import Checked, fields_in, members_in
 from redisflow.moving.form import bytes_of, read_lines
 from redisflow.operations import operator_id
@@ -297,7 +296,7 @@ class _Import:
             return checked.flow[b"book"].decode()
         book, fields = checked.book_uuid, dict(checked.book)
         if checked.own and self._moved:
-            book = str(uuid.uuid5(uuid.UUID(self._place), "book"))
+            book = book_uuid_of(self._place)
             fields[b"uuid"] = book.encode()
             if self._run_id is not None:
                 fields[b"name"] = self._run_id.encode()

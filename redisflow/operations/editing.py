@@ -9,6 +9,7 @@ from taskflow.types.failure import Failure
 
 from redisflow.engine.membership import sweep
 from redisflow.engine.plans import carry_on_plan
+from redisflow.engine.starting import keep_flow
 from redisflow.errors import InvalidState, NotFound
 from redisflow.operations.subject import Subject
 
@@ -65,6 +66,8 @@ def _make_way(subject: Subject, name: str, status: str) -> None:
     elif status == "HELD":
         if not sweep(subject.scripts, subject.storage, "", max_attempts=_MAX_ATTEMPTS):
             raise InvalidState("items are held by workers whose leases are not over")
+    elif status == "EXPIRES":
+        keep_flow(subject.scripts)
     elif status == "LIVE":
         subject.look()
         raise at_work(subject)

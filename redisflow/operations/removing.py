@@ -36,20 +36,26 @@ class Garbage:
     atoms: int = 0
 
 
-def remove_run(backend: RedisBackend, flow_uuid: str) -> bool:
+def remove_run(backend: RedisBackend, flow_uuid: str, *, seen: int = 0) -> bool:
     """Remove a flow that nobody works on, and its logbook if that was its own.
+
+    Args:
+        backend: where it is.
+        flow_uuid: its uuid.
+        seen: the revision at which it was chosen; 0: it was named.
 
     Returns:
         Whether the flow was still there; what was left of it is gone in any case.
 
     Raises:
-        InvalidState: workers are at work; nothing was removed.
+        InvalidState: workers are at work, or it has changed since it was chosen;
+            nothing was removed.
         Locked: others held its lock until the deadline.
     """
     keys = backend.keys.of_flow(flow_uuid)
     client = backend.client
     book = run(client, "HGET", keys.flow, "book")
-    live = remove_flow(backend, flow_uuid, only="idle")
+    live = remove_flow(backend, flow_uuid, only="idle", seen=seen)
     if live is not None:
         raise InvalidState(
             f"{live} worker(s) are at work on flow {flow_uuid}: cancel or suspend it"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from threading import Event
 
 from taskflow import states
 
@@ -11,7 +11,6 @@ from redisflow.engine.submissions import Submissions
 from redisflow.engine.submitting import place
 from redisflow.errors import InvalidState
 from redisflow.operations.subject import Subject
-
 
 #: How often a run is looked at that somebody waits for, in seconds.
 _LOOK_S = 0.5
@@ -46,7 +45,7 @@ def wait_until_suspended(subject: Subject) -> str:
     while (flow := subject.look()).state == states.SUSPENDING:
         if not subject.live:
             settle_run(subject.storage, flow.run)
-        time.sleep(_LOOK_S)
+        Event().wait(_LOOK_S)
     return flow.state or str(states.PENDING)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from redisflow.errors import FlowLost
+from redisflow.errors import FlowLost, InvalidState
 from redisflow.persistence.commands import Command, check_types, run, run_many
 from redisflow.persistence.reading import BATCH, NOTHING_SINCE
 from redisflow.scripts import catalogue
@@ -26,6 +26,7 @@ def remove_flow(
     flow_uuid: str,
     *,
     only: Literal["", "idle", "gone"] = "",
+    seen: int = 0,
     strays: Sequence[str] = (),
 ) -> int | None:
     """Remove a flow with its atoms; workers and storages that use it get FlowLost.
@@ -35,12 +36,14 @@ def remove_flow(
         flow_uuid: its uuid.
         only: "idle": not while workers are at work; "gone": only what is left of a flow
             that is not there any more.
+        seen: only if the flow's revision is still this one; 0: whatever it is.
         strays: uuids of atoms whose records are left, though nothing leads to them.
 
     Returns:
         None; or, if it was kept, how many workers are at work.
 
     Raises:
+        InvalidState: its revision is not the one that was seen.
         Locked: others held its lock until the deadline.
         CorruptKey: one of its keys is of another type.
     """
@@ -49,17 +52,33 @@ def remove_flow(
     status = "MORE"
     while status == "MORE" or strays:
         batch, strays = strays[:BATCH], strays[BATCH:]
-        reply = scripts.call("flow_remove", rest=batch, limit=BATCH, only=only)
+        reply = scripts.call(
+            "flow_remove", rest=batch, limit=BATCH, only=only, seen=seen
+        )
         if reply.status == "KEPT":
             return int(reply.fields[0])
+        if reply.status == "MOVED":
+            raise InvalidState(f"flow {flow_uuid} has changed meanwhile: it was kept")
         status, (uuids,) = reply.status, reply.fields
         if uuids:
             run_many(backend.client, [("HDEL", keys.atom_index, *uuids)])
-    run_many(
-        backend.client,
-        [("ZREM", index, flow_uuid) for index in (keys.flows, keys.submitted)],
-    )
+    _leave_indexes(backend, flow_uuid)
     return None
+
+
+def _leave_indexes(backend: RedisBackend, flow_uuid: str) -> None:
+    """Take a flow out of the indexes, unless it was made again meanwhile."""
+    keys, client = backend.keys, backend.client
+    indexes = (keys.flows, keys.submitted)
+    run_many(client, [("ZREM", index, flow_uuid) for index in indexes])
+    flow = keys.of_flow(flow_uuid).flow
+    made, submitted, ended = run(
+        client, "HMGET", flow, "created_at", "submitted", "ended"
+    )
+    if made is not None:
+        run_many(client, [("ZADD", keys.flows, "NX", made, flow_uuid)])
+    if submitted is not None and int(submitted) > int(ended):
+        run_many(client, [("ZADD", keys.submitted, "NX", made, flow_uuid)])
 
 
 def check_flow(backend: RedisBackend, flow_uuid: str) -> None:

@@ -15,6 +15,9 @@ results while a live worker holds it. What a dead one holds is taken back first.
 
 from __future__ import annotations
 
+import itertools
+import os
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -145,6 +148,12 @@ class Saver:
 
     def __init__(self, backend: RedisBackend) -> None:
         self._backend = backend
+        self._name = f"{os.uname().nodename[:24]}:{secrets.token_hex(6)}"
+        self._requests = itertools.count(1)
+
+    def _who(self) -> str:
+        """Name a request, so that what an earlier sending has moved is recognised."""
+        return f"{self._name}/{os.getpid()}.{next(self._requests)}"
 
     def plan(self, detail: models.FlowDetail) -> FlowPlan:
         """Encode the details of a flow and of its atoms; sends nothing.
@@ -193,7 +202,8 @@ class Saver:
         keys, uuid = self._backend.keys, plan.detail.uuid
         commands: list[tuple[Argument, ...]] = []
         if plan.new:
-            commands.append(("ZADD", keys.flows, "NX", now_ms, uuid))
+            # An entry that is there may be that of a flow that has expired.
+            commands.append(("ZADD", keys.flows, "GT", now_ms, uuid))
         fresh = [atom.detail.uuid for atom in plan.atoms if atom.seen is None]
         for start in range(0, len(fresh), BATCH):
             words = [
@@ -287,7 +297,9 @@ class Saver:
         state = sets.pop("state", b"")
         drops = [name for name in change.drops if ":" in name]
         words = list(Change(sets, drops).words())
-        reply = self._call(plan, [], "flow_write", rest=words, state=state, who="")
+        reply = self._call(
+            plan, [], "flow_write", rest=words, state=state, who=self._who()
+        )
         if reply.status == "RUNNING":
             raise InvalidState(
                 f"flow {plan.detail.name!r} is run by {reply.fields[0]} live workers: "
@@ -311,7 +323,9 @@ class Saver:
     ) -> list[tuple[int, int]]:
         """Write a batch; returns the revision of each atom before and after."""
         rest = [word for atom in atoms for word in atom.words()]
-        reply = self._call(plan, atoms, "atom_write", rest=rest, who="", create=create)
+        reply = self._call(
+            plan, atoms, "atom_write", rest=rest, who=self._who(), create=create
+        )
         (revs,) = reply.fields
         return list(zip(revs[::2], revs[1::2], strict=True))
 

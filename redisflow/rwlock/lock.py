@@ -337,7 +337,14 @@ class ReaderWriterLock:
         if grant is None:
             return False
         hold.fence = grant.fence
-        self._keep(hold, grant.since, None if grant.confirmed else grant.lease_s)
+        try:
+            self._keep(hold, grant.since, None if grant.confirmed else grant.lease_s)
+        except BaseException:  # else it would be renewed with nobody in the section
+            kept, hold.lease = hold.lease, None
+            if kept is not None:
+                lease.drop(kept)
+            self._server.give_up(hold)
+            raise
         hold.section += 1
         return True
 

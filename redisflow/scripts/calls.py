@@ -116,7 +116,7 @@ class Scripts:
                 reply = self._take_turn(script, keys, sendings, deadline_s)
                 sendings.answered()
             return self._check(script, reply)
-        except RedisFlowError as error:
+        except BaseException as error:
             sendings.failed(error)
             raise
 

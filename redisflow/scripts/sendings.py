@@ -15,9 +15,10 @@ that is what ``"unknown"`` means. The server remembers for ten minutes; what a n
 keeps for longer is done.
 
 This is about what comes too late. What is sent again in time, after an earlier sending
-was done, is recognised: a move, a save, a reset or an operator's result by the journal
-(``moved_before``), an entry in a retry's history by ``recall``, an operator's note by
-its id, all work by its token. What only sets a value sets it again.
+was done, is recognised: a move, a save, a reset, details that change a state, or an
+operator's result by the journal (``moved_before``), an entry in a retry's history by
+``recall``, an operator's note by its id, all work by its token. What only sets a value
+sets it again.
 
 Not numbered is what does no harm when it is late: what only reads, makes what does not
 exist, renews a lease, ends a membership whose id is never used again, or takes back
@@ -86,19 +87,28 @@ class Sendings:
                 if _doubts.get(self._key, self._marked) < self._marked:
                     del _doubts[self._key]
 
-    def failed(self, error: RedisFlowError) -> None:
+    def failed(self, error: BaseException) -> None:
         """Say in an error what is not known, and remember it.
 
-        It tells of the last sending alone: once in doubt, always in doubt.
+        It tells of the last sending alone: once in doubt, always in doubt. After an
+        interrupt nobody waits for the answer any more.
         """
+        if not isinstance(error, RedisFlowError):
+            self._remember()
+            return
         if self.lost and error.outcome == "not applied":
             error.outcome = "unknown"
             error.add_note("it was sent before; what was sent may have been done")
-        if error.outcome == "unknown" and self._place is not None:
-            with _changing:
-                _doubts[self._key] = next(_numbers)
-                if len(_doubts) > _REMEMBERED:
-                    del _doubts[next(iter(_doubts))]
+        if error.outcome == "unknown":
+            self._remember()
+
+    def _remember(self) -> None:
+        if self._place is None:
+            return
+        with _changing:
+            _doubts[self._key] = next(_numbers)
+            if len(_doubts) > _REMEMBERED:
+                del _doubts[next(iter(_doubts))]
 
     def _number(self) -> None:
         if self._place is None:

@@ -144,7 +144,11 @@ class AtomMethods(StorageCore):
         """Merge entries into an atom's metadata; other entries stay as they are."""
         record, entries = self._known(atom_name), dict(update_with or {})
         if entries:
-            self._describe(record, "meta", entries, record.detail.meta.update)
+
+            def change(new: Pairs) -> None:
+                record.detail.meta.update(new)  # which may be another one by then
+
+            self._describe(record, "meta", entries, change)
 
     def set_task_progress(
         self, task_name: str, progress: float, details: Pairs | None = None

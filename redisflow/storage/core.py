@@ -19,6 +19,7 @@ from redisflow.errors import (
     InvalidState,
     NotFound,
 )
+from redisflow.keys import book_uuid_of
 from redisflow.persistence import AtomRecord, RedisBackend
 from redisflow.persistence.fields import seen_of
 from redisflow.persistence.names import as_name, as_uuid
@@ -171,7 +172,7 @@ class StorageCore:
             if seen_of(self._flowdetail, self._backend.origin):
                 message = f"flow {self.flow_uuid} was stored and is gone ({key})"
                 raise FlowLost(message, key=key)
-            book = models.LogBook(self.flow_name)
+            book = models.LogBook(self.flow_name, uuid=book_uuid_of(self.flow_uuid))
             book.add(self._flowdetail)
             connection.save_logbook(book)
         if given := list(self._flowdetail):

@@ -10,7 +10,8 @@ else has changed anything, and the caller's own change can be applied here witho
 asking; otherwise the mirror stays behind until `sync` asks for what has changed,
 which costs one round trip and what changed. Results and the histories of retries are
 not among it: they are fetched when somebody wants them, all that are wanted in one
-round trip, and kept until their atom is seen to have changed.
+round trip, and kept until their atom is seen to have changed. What is fetched of an
+atom that has changed meanwhile is not kept: `consistently` begins such a reading again.
 
 In another history of the server (see `redisflow.client.history`) a revision may mean
 something else. The flow's hash tells of it: ``server`` and ``epoch`` are not as they
@@ -24,8 +25,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from taskflow.persistence import models
 from taskflow.types.failure import Failure
@@ -44,11 +45,17 @@ from redisflow.persistence.records import (
 )
 from redisflow.scripts import FlowScripts
 
+Read = TypeVar("Read")
+
 _INJECTED = "value:"
 _RAISED = "_redisflow_raised"
 
 #: What details show beside the state, and what is not transferred until it is needed.
 _SHOWN = ("results", "revert_results", "failure", "revert_failure")
+
+
+class _Moved(Exception):
+    """What was fetched is not what the mirror shows of its atom."""
 
 
 class Mirror:
@@ -89,6 +96,7 @@ class Mirror:
             _RAISED, {}
         )
         self.lock = threading.RLock()
+        self._reading = False
         self._scripts = scripts
         self._backend = backend
 
@@ -114,23 +122,34 @@ class Mirror:
         """
         with self.lock:
             self._suspect = False
-            fresh = self._changes_since(self.rev, self.flow)
-            anew = fresh is None
-            while fresh is None:
-                fresh = self._changes_since(0, None)
-            flow, changed = fresh
-            if anew:
-                self._forget({record.uuid for record in changed})
-            # The atoms, and so the providers of a name, have one order everywhere.
-            for record in sorted(
-                changed, key=lambda record: (record.place, record.rev)
-            ):
-                self._adopt(record, anew=anew)
-            self.rev = flow.rev
-            self.flow = flow
-            self.heard = self.rev if anew else max(self.heard, self.rev)
-            self.flow_detail.state = flow.state
-            self.flow_detail.meta = dict(flow.meta)
+            try:
+                self._catch_up()
+            except BaseException:
+                self._suspect = True
+                raise
+
+    def _catch_up(self) -> None:
+        fresh = self._changes_since(self.rev, self.flow)
+        anew = fresh is None
+        while fresh is None:
+            fresh = self._changes_since(0, None)
+        flow, changed = fresh
+        for record in changed:
+            if record.name == INJECTOR:
+                values, rev = self._fetch_injected(record)
+                record.provides = {name: name for name in values}
+                if rev == record.rev:
+                    record.payloads[_INJECTED] = record.detail.results = values
+        if anew:
+            self._forget({record.uuid for record in changed})
+        # The atoms, and so the providers of a name, have one order everywhere.
+        for record in sorted(changed, key=lambda record: (record.place, record.rev)):
+            self._adopt(record, anew=anew)
+        self.rev = flow.rev
+        self.flow = flow
+        self.heard = self.rev if anew else max(self.heard, self.rev)
+        self.flow_detail.state = flow.state
+        self.flow_detail.meta = dict(flow.meta)
 
     def _changes_since(
         self, rev: int, known: FlowRecord | None
@@ -261,8 +280,32 @@ class Mirror:
             if any(flag in record.failed for flag in flags)
         ]
 
+    def consistently(self, read: Callable[[], Read]) -> Read:
+        """Read what may have to be fetched, all of it as of one revision.
+
+        No other thread changes the mirror meanwhile; where another process has changed
+        an atom, it is read from the beginning.
+
+        Args:
+            read: looks at records, and uses `fetch` and `injected`.
+        """
+        with self.lock:
+            if self._reading:
+                return read()  # a part of another reading
+            self._reading = True
+            try:
+                while True:
+                    try:
+                        return read()
+                    except _Moved:
+                        self.sync()
+            finally:
+                self._reading = False
+
     def fetch(self, names: Iterable[str], fields: tuple[str, ...]) -> None:
         """Bring fields of the atoms' results here, in one round trip.
+
+        To be called within `consistently`.
 
         Args:
             names: of the atoms.
@@ -278,24 +321,45 @@ class Mirror:
                 wanted.append((record, missing))
         if not wanted:
             return
-        replies = self._backend.client.execute_many(
-            [
-                ("HGETALL", keys.result(record.uuid))
-                if record.type == "retry" and "results" in missing
-                else ("HMGET", keys.result(record.uuid), *missing)
-                for record, missing in wanted
-            ]
-        )
-        with self.lock:
-            for (record, missing), found in zip(wanted, replies, strict=True):
-                key = keys.result(record.uuid)
-                values = found
-                if isinstance(found, dict):
-                    self._keep_history(record, found, key=key)
-                    values = [found.get(field.encode()) for field in missing]
-                for field, data in zip(missing, values, strict=True):
-                    if field not in record.payloads:
-                        self._keep(record, field, data, key=key)
+        commands: list[tuple[Any, ...]] = []
+        for record, missing in wanted:
+            key = keys.result(record.uuid)
+            whole = record.type == "retry" and "results" in missing
+            commands.append(("HGETALL", key) if whole else ("HMGET", key, *missing))
+            commands.append(("HGET", keys.atom(record.uuid), "rev"))
+        replies = self._backend.client.execute_many(commands)
+        for (record, _), rev in zip(wanted, replies[1::2], strict=True):
+            self._check_current(record, int(rev or 0))
+        for (record, missing), found in zip(wanted, replies[::2], strict=True):
+            self._keep_all(record, missing, found)
+
+    def _keep_all(
+        self,
+        record: AtomRecord,
+        fields: Sequence[str],
+        found: Mapping[bytes, bytes] | Sequence[bytes | None],
+    ) -> None:
+        """Keep what was fetched of an atom: fields, or the whole history of a retry."""
+        key = self._scripts.keys.result(record.uuid)
+        if isinstance(found, Mapping):
+            self._keep_history(record, found, key=key)
+            found = [found.get(field.encode()) for field in fields]
+        for field, data in zip(fields, found, strict=True):
+            if field not in record.payloads:
+                self._keep(record, field, data, key=key)
+
+    def _check_current(self, record: AtomRecord, rev: int) -> None:
+        """Look whether an atom is still as the mirror shows it.
+
+        Args:
+            record: what is shown.
+            rev: the atom's revision, read after whatever else was.
+
+        Raises:
+            _Moved: it is not.
+        """
+        if not record.rev <= rev <= self.rev:
+            raise _Moved
 
     def injected(self) -> Mapping[str, Any]:
         """Return the values injected into the flow, fetching them if need be.
@@ -303,22 +367,31 @@ class Mirror:
         Raises:
             NotFound: nothing was injected.
         """
+        return self.consistently(self._injected)
+
+    def _injected(self) -> Mapping[str, Any]:
         record = self.atom(INJECTOR)
         values = record.payloads.get(_INJECTED)
         if values is None:
-            key = self._scripts.keys.result(record.uuid)
-            found = self._backend.client.execute("HGETALL", key)
-            values = {
-                name[len(_INJECTED) :].decode(): self._backend.codec.decode(
-                    data, key=key
-                )
-                for name, data in found.items()
-                if name.startswith(_INJECTED.encode())
-            }
-            record.payloads[_INJECTED] = values
-            record.detail.results = values
+            values, rev = self._fetch_injected(record)
+            self._check_current(record, rev)
+            record.payloads[_INJECTED] = record.detail.results = values
             self.providers.declare(INJECTOR, {name: name for name in values})
         return dict(values)
+
+    def _fetch_injected(self, record: AtomRecord) -> tuple[dict[str, Any], int]:
+        """Ask for what is injected into the flow, and for the revision of that."""
+        keys, decode = self._scripts.keys, self._backend.codec.decode
+        key = keys.result(record.uuid)
+        found, rev = self._backend.client.execute_many(
+            [("HGETALL", key), ("HGET", keys.atom(record.uuid), "rev")]
+        )
+        values = {
+            name[len(_INJECTED) :].decode(): decode(data, key=key)
+            for name, data in found.items()
+            if name.startswith(_INJECTED.encode())
+        }
+        return values, int(rev or 0)
 
     def _keep(
         self, record: AtomRecord, field: str, data: bytes | None, *, key: str
@@ -360,11 +433,11 @@ class Mirror:
         if known is not None and known.uuid == fresh.uuid:
             # So do the records: a worker holds one while its task runs.
             for item in dataclasses.fields(fresh):
-                setattr(known, item.name, getattr(fresh, item.name))
+                if item.name != "rev":
+                    setattr(known, item.name, getattr(fresh, item.name))
+            known.rev = fresh.rev  # at last: what is cut short is taken over again
             fresh = known
         self.add(fresh)
-        if fresh.name == INJECTOR:
-            self.injected()
 
     def _take_detail(self, fresh: AtomRecord, *, first: bool) -> None:
         """Show an atom in the detail object that users hold: it stays the same one."""

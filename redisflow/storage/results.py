@@ -92,8 +92,12 @@ class ResultMethods(StorageCore):
             NotFound: it has none in the state that it is in.
         """
         self._refresh()
-        return self._result_or_not_found(
-            atom_name, "results", "failure", EXECUTE_STATES_WITH_RESULTS, "execution"
+        return self.mirror.consistently(
+            lambda: self._result_or_not_found(
+                *(atom_name, "results", "failure"),
+                allowed=EXECUTE_STATES_WITH_RESULTS,
+                what="execution",
+            )
         )
 
     get = get_execute_result
@@ -105,12 +109,12 @@ class ResultMethods(StorageCore):
             NotFound: it has none in the state that it is in.
         """
         self._refresh()
-        return self._result_or_not_found(
-            atom_name,
-            "revert_results",
-            "revert_failure",
-            _REVERT_STATES_WITH_RESULTS,
-            "revert",
+        return self.mirror.consistently(
+            lambda: self._result_or_not_found(
+                *(atom_name, "revert_results", "revert_failure"),
+                allowed=_REVERT_STATES_WITH_RESULTS,
+                what="revert",
+            )
         )
 
     def get_execute_failures(self) -> dict[str, Failure]:
@@ -175,6 +179,7 @@ class ResultMethods(StorageCore):
         atom_name: str,
         field: str,
         failure_field: str,
+        *,
         allowed: Sequence[str],
         what: str,
     ) -> Any:
@@ -186,24 +191,29 @@ class ResultMethods(StorageCore):
             raise NotFound(message) from error
 
     def _failures_in(self, field: str, flag: str) -> dict[str, Failure]:
+        def read() -> dict[str, Failure]:
+            names = self.mirror.failed(flag)
+            self.mirror.fetch(names, (field,))
+            return {name: self.mirror.atoms[name].payloads[field] for name in names}
+
         self._refresh()
-        atoms = self.mirror.atoms
-        names = self.mirror.failed(flag)
-        self.mirror.fetch(names, (field,))
-        return {name: atoms[name].payloads[field] for name in names}
+        return self.mirror.consistently(read)
 
 
 def put(record: AtomRecord, state: str, result: Any, rev: int) -> None:
     """Show in a record what the server does with a result of a state."""
-    record.rev = rev
     record.owner = ""
     field = _RESULT_FIELDS.get(state)
     if field == "results" and record.type == "retry":
         field = _append(record, result)
     else:
         record.detail.put(state, result)
-    if field is None:
-        return
+    if field is not None:
+        _show_result(record, field, state, result)
+    record.rev = rev
+
+
+def _show_result(record: AtomRecord, field: str, state: str, result: Any) -> None:
     if state == states.SUCCESS:
         record.failed = ""
         record.raised.clear()

@@ -82,19 +82,27 @@ class RetryMethods(StorageCore):
         Raises:
             TypeError: the atom is not a retry.
         """
+
+        def read() -> retry.History:
+            record = self._expect(retry_name, "retry")
+            self.mirror.fetch([retry_name], ("results", "failure"))
+            return _as_history(record)
+
         self._refresh()
-        record = self._expect(retry_name, "retry")
-        self.mirror.fetch([retry_name], ("results", "failure"))
-        return _as_history(record)
+        return self.mirror.consistently(read)
 
     def get_retry_histories(self) -> list[tuple[str, retry.History]]:
         """Return the name and the history of every retry of the flow."""
+
+        def read() -> list[tuple[str, retry.History]]:
+            atoms = self.mirror.atoms.values()
+            retries = [record for record in atoms if record.type == "retry"]
+            names = [record.name for record in retries]
+            self.mirror.fetch(names, ("results", "failure"))
+            return [(record.name, _as_history(record)) for record in retries]
+
         self._refresh()
-        atoms = self.mirror.atoms.values()
-        retries = [record for record in atoms if record.type == "retry"]
-        names = [record.name for record in retries]
-        self.mirror.fetch(names, ("results", "failure"))
-        return [(record.name, _as_history(record)) for record in retries]
+        return self.mirror.consistently(read)
 
 
 def _as_history(record: AtomRecord) -> retry.History:

@@ -128,9 +128,9 @@ class ValueMethods(AtomMethods, ResultMethods):
             self._injected.setdefault(atom_name, {}).update(pairs)
             return
         if values := dict(pairs):
-            meta = record.detail.meta
 
             def change(new: Pairs) -> None:
+                meta = record.detail.meta
                 meta[META_INJECTED] = {**(meta.get(META_INJECTED) or {}), **new}
 
             # Each on its own: what others inject meanwhile stays.
@@ -146,7 +146,7 @@ class ValueMethods(AtomMethods, ResultMethods):
         """Return what was injected into single atoms, by atom, where there is any."""
         found = {
             name: dict(injected)
-            for name, record in self.mirror.atoms.items()
+            for name, record in list(self.mirror.atoms.items())
             if (injected := record.detail.meta.get(META_INJECTED))
         }
         for name, values in self._injected.items():
@@ -184,18 +184,26 @@ class ValueMethods(AtomMethods, ResultMethods):
         Raises:
             NotFound: nothing provides it, or not yet.
         """
+
+        def read() -> Any:
+            origins = [p.name for p in self.mirror.providers.of(name)]
+            self._bring(origin for origin in origins if isinstance(origin, str))
+            return self._lookup().fetch(name, many_handler)
+
         self._refresh()
-        origins = [p.name for p in self.mirror.providers.of(name)]
-        self._bring(origin for origin in origins if isinstance(origin, str))
-        return self._lookup().fetch(name, many_handler)
+        return self.mirror.consistently(read)
 
     def fetch_all(
         self, many_handler: Callable[[list[Any]], Any] | None = None
     ) -> dict[str, Any]:
         """Return the value of every name that has one by now."""
+
+        def read() -> dict[str, Any]:
+            self._bring(self.mirror.atoms)
+            return self._lookup().fetch_all(many_handler)
+
         self._refresh()
-        self._bring(self.mirror.atoms)
-        return self._lookup().fetch_all(many_handler)
+        return self.mirror.consistently(read)
 
     def fetch_mapped_args(
         self,
@@ -216,29 +224,33 @@ class ValueMethods(AtomMethods, ResultMethods):
                 self._known(atom_name)
             return {}
         self._refresh()
-        injected: list[Pairs] = []
         if atom_name:
-            injected = self._injected_into(atom_name)
+            self.mirror.atom(atom_name)
             if scope_walker is None:
                 scope_walker = self._scope_fetcher(atom_name)
         if not args_mapping:
             return {}
         if scope_walker is not None and not isinstance(scope_walker, Scope):
-            scope_walker = [list(level) for level in scope_walker]  # walked twice
+            scope_walker = [list(level) for level in scope_walker]  # walked again
         lookup = self._lookup()
         # In the engine all visible atoms have ended: no need to look at every one.
         settled = self._is_pinned()
-        wanted = lookup.wanted(
-            args_mapping, injected=injected, scope=scope_walker, settled=settled
-        )
-        self._bring(wanted)
-        return lookup.arguments(
-            args_mapping,
-            injected=injected,
-            scope=scope_walker,
-            optional=optional_args or (),
-            settled=settled,
-        )
+
+        def read() -> dict[str, Any]:
+            injected = self._injected_into(atom_name) if atom_name else []
+            wanted = lookup.wanted(
+                args_mapping, injected=injected, scope=scope_walker, settled=settled
+            )
+            self._bring(wanted)
+            return lookup.arguments(
+                args_mapping,
+                injected=injected,
+                scope=scope_walker,
+                optional=optional_args or (),
+                settled=settled,
+            )
+
+        return self.mirror.consistently(read)
 
     def fetch_unsatisfied_args(
         self,
@@ -251,11 +263,15 @@ class ValueMethods(AtomMethods, ResultMethods):
         self._refresh()
         if scope_walker is None:
             scope_walker = self._scope_fetcher(atom_name)
-        return self._lookup().unsatisfied(
-            args_mapping,
-            injected=self._injected_into(atom_name),
-            scope=scope_walker,
-            optional=optional_args or (),
+        elif not isinstance(scope_walker, Scope):
+            scope_walker = [list(level) for level in scope_walker]  # walked again
+        return self.mirror.consistently(
+            lambda: self._lookup().unsatisfied(
+                args_mapping,
+                injected=self._injected_into(atom_name),
+                scope=scope_walker,
+                optional=optional_args or (),
+            )
         )
 
     def _bring(self, names: Iterable[str]) -> None:

@@ -8,8 +8,10 @@
     lock          hash    who is in a section
     lock_readers  zset    who reads in a section
     graph         hash    the structure
+    missing       hash    what each node waits for
     claims        hash    who holds which item
     workers       zset    worker -> lease deadline
+    idle          zset    workers that wait
     plan          hash    a change in progress
     reached       string  bitmap of the nodes that a walk has come to
     changes       zset    atom uuid -> rev
@@ -29,7 +31,8 @@
     {'PLAN'}         another plan comes first: carry it on, and call again
     {'LIVE', live}   that many workers are at work
     {'HELD'}         dead workers hold items: sweep, and call again
-    {'LOOSE'}        it is not part of the structure
+    {'LOOSE'}        it is not part of the structure, or that is not there
+    {'EXPIRES'}      the flow is to go: flow_keep first, and call again
     {'UNKNOWN'}      no such atom
     {'LOCKED'}       others hold the lock: wait for a turn, and call again
     {'FENCED'}       the caller's lease on the lock is over
@@ -38,12 +41,15 @@
 ]]
 --- @include "now_ms"
 --- @include "enter_flow"
+--- @include "check_derived"
 --- @include "check_log"
 --- @include "commit"
+--- @include "follow_edit"
 --- @include "moved_before"
 --- @include "read_atom"
 --- @include "set_walk"
 --- @include "start_over"
+--- @include "structure_there"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
@@ -56,10 +62,11 @@ if moved_before(flow, args.atom, args.who, args.since) then
 end
 if live > 0 then return {'LIVE', live} end
 if read('HLEN', keys.claims) > 1 then return {'HELD'} end
-if flow.planned then return {'PLAN'} end
-local after = args.alone == 0 and atom.node ~= ''
-if atom.node == '' and args.alone == 0 then return {'LOOSE'} end
-read('HLEN', keys.plan)
+if read('HEXISTS', keys.flow, 'expires_at') == 1 then return {'EXPIRES'} end
+local after, there = args.alone == 0, structure_there()
+if flow.planned and there then return {'PLAN'} end
+if after and (atom.node == '' or not there) then return {'LOOSE'} end
+check_derived()
 read('STRLEN', keys.reached)
 read('HLEN', keys.result)
 read('HEXISTS', keys.graph, atom.node)
@@ -67,5 +74,6 @@ read('HEXISTS', keys.graph, atom.node)
 redis.call('HDEL', keys.flow, 'cancelled', 'cancelled_run')
 start_over(flow, atom, args.who)
 if after then set_walk(flow, 'over', atom.node, 'ALL') end
+follow_edit(flow, atom)
 commit(flow, now)
-return {'OK', after and 1 or 0}
+return {'OK', flow.planned and 1 or 0}

@@ -47,7 +47,7 @@ if not flow then return refusal end
 check_log()
 check_derived()
 read('ZCARD', keys.workers)
-local edits, obstacle = read_edits(args.details)
+local edits, obstacle = read_edits(flow, args.details)
 if not edits then return obstacle end
 local revs, moved = {}, nil
 for _, edit in ipairs(edits) do

@@ -34,23 +34,23 @@
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "int"
---- @include "loaded_nodes"
 --- @include "rebuild"
+--- @include "structure_there"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
 read('HLEN', keys.missing)
 read('HLEN', keys.plan)
-local known = read('HMGET', keys.flow, 'nodes', 'cancelled_run', 'outcome:' .. args.run)
+local known = read('HMGET', keys.flow, 'cancelled_run', 'outcome:' .. args.run)
 -- A suspended flow waits for its next run, which will revert it.
 local suspended = flow.state == 'SUSPENDED' and flow.ended == flow.run
 if args.run <= flow.ended and not (suspended and args.run == flow.run) then
-  return {'ENDED', known[3] or flow.state}
+  return {'ENDED', known[2] or flow.state}
 end
-if tonumber(known[2]) == flow.run then return {'SAME'} end
+if tonumber(known[1]) == flow.run then return {'SAME'} end
+if not structure_there() then return {'IDLE', flow.state} end
 if flow.planned then return {'PLAN'} end
-local whole = loaded_nodes() == tonumber(known[1])
-if not whole or not (suspended or flow.state == 'RUNNING' or flow.state == 'SUSPENDING') then
+if not (suspended or flow.state == 'RUNNING' or flow.state == 'SUSPENDING') then
   return {'IDLE', flow.state}
 end
 local before = flow.rev

@@ -19,8 +19,9 @@
 --- @include "expire_records"
 local flow, refusal = open_flow()
 if not flow then return refusal end
-local at_ms = tonumber(read('HGET', keys.flow, 'expires_at') or '')
-if not at_ms then return {'KEPT'} end
+local known = read('HMGET', keys.flow, 'expires_at', 'keeping')
+local at_ms = tonumber(known[1] or '')
+if not at_ms or known[2] then return {'KEPT'} end
 local after = expire_records(args.first, at_ms)
 if after then return {'MORE', after} end
 return {'OK'}

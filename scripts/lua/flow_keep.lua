@@ -39,8 +39,10 @@
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_collections()
+-- What lets the last end's records expire may be on its way still: it is not to overtake this.
+redis.call('HSET', keys.flow, 'keeping', 1)
 local after = expire_records(args.first)
 if after then return {'MORE', after} end
 for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
-redis.call('HDEL', keys.flow, 'expires_at')
+redis.call('HDEL', keys.flow, 'expires_at', 'keeping')
 return {'OK'}

@@ -60,7 +60,7 @@ if flow.state == 'REVERTED' or string.find(begun, '^reset') then
 end
 -- From here on all begins anew: what was cancelled has been reverted.
 if flow.state == 'PENDING' then redis.call('HDEL', keys.flow, 'cancelled', 'cancelled_run') end
-if fresh and flow.state == 'PENDING' and phases == 'forward,backward' then
+if fresh and not flow.planned and flow.state == 'PENDING' and phases == 'forward,backward' then
   -- graph_save has counted: only what comes first is to be opened.
   redis.call('HSET', keys.plan, 'to_open', '0@1')
   plan_flag(flow, true)

@@ -24,6 +24,7 @@
     limit  int  how many atoms it may remove, at most 1000
     only   str  empty; idle: not while workers are at work; gone: only what is left of a flow
                 that is not there any more
+    seen   int  only if its revision is still this one; 0: whatever it is
     fence  str  the caller's fence, or empty outside any section
     sent   str  which sending this is: heed_sent tells
     uuids...  str  at most 1000 atoms whose records are left, though nothing leads to them
@@ -32,6 +33,7 @@
     {'OK', uuids}    nothing is left of it; these atoms were the last
     {'MORE', uuids}  these atoms are gone: call again
     {'KEPT', live}   it is there, and that many workers are at work: nothing was removed
+    {'MOVED'}        it is there, and has changed since: nothing was removed
     {'LOCKED'}       others hold the lock: wait for a turn, and call again
     {'FENCED'}       the caller's lease on the lock is over
     {'GONE'}         cannot happen here; enter_flow answers it
@@ -48,6 +50,7 @@ local live = read('ZCOUNT', keys.workers, now_ms(), '(inf')
 if flow and (args.only == 'gone' or (args.only == 'idle' and live > 0)) then
   return {'KEPT', live}
 end
+if flow and args.seen > 0 and flow.rev ~= args.seen then return {'MOVED'} end
 local uuids, records = read('ZRANGEBYSCORE', keys.changes, '(0', '+inf', 'LIMIT', 0, args.limit), {}
 for i, uuid in ipairs(uuids) do
   records[2 * i - 1], records[2 * i] = record_key('atom', uuid), record_key('result', uuid)

@@ -11,7 +11,7 @@
     events        stream  the journal
   ARGV
     state      str    its state, or empty to leave it
-    who        str    who asks, for the journal
+    who        str    the request, and who asks, for the journal
     fence      str    the caller's fence, or empty outside any section
     sent       str    which sending this is: heed_sent tells
     fields...  bytes  two lists, each with its length before it: fields with their values, and
@@ -31,6 +31,7 @@
 --- @include "check_log"
 --- @include "commit_flow"
 --- @include "counted"
+--- @include "moved_before"
 --- @include "write_fields"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -38,6 +39,7 @@ check_log()
 local sets, after = counted(args.fields, 1)
 local drops = counted(args.fields, after)
 local moved = args.state ~= '' and args.state ~= read('HGET', keys.flow, 'state')
+  and not moved_before(flow, '', args.who, 0)
 local now = now_ms()
 local live = read('ZCOUNT', keys.workers, now, '(inf')
 if moved and live > 0 then return {'RUNNING', live} end

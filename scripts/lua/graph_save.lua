@@ -1,6 +1,7 @@
 #!lua
 --[[
-  Bring a part of the structure; the one who starts the run repeats it to the end.
+  Bring a part of the structure, and count what its nodes wait for where nothing was done
+  yet; the one who starts the run repeats it to the end.
 
   KEYS
     flow          hash   the flow itself
@@ -48,9 +49,10 @@ if not flow then return refusal end
 if read('HGET', keys.flow, 'starter') ~= args.worker then return {'STALE'} end
 read('HLEN', keys.missing)
 local begins = read('HLEN', keys.graph) == 1
--- As long as no atom was ever begun, and nothing is changed meanwhile, what each node waits for
+local known = read('HGET', keys.plan, 'fresh')
+-- As long as all atoms are PENDING, and nothing is changed meanwhile, what each node waits for
 -- is known here: flow_launch need not count it. All has to come after the first gate.
-local fresh = begins or read('HGET', keys.plan, 'fresh') == int(flow.rev)
+local fresh = begins or known == int(flow.rev)
 local nodes, extra = {}, tonumber(read('HGET', keys.flow, 'link_fields')) or 0
 for i = 1, #args.records, 6 do
   local r = args.records

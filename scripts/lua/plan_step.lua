@@ -22,8 +22,8 @@
 
   RETURNS
     {'MORE'}         there is more to do
-    {'DONE', moves}  nothing is planned any more; the flow's transitions, old and new
-                     in turn
+    {'DONE', moves}  nothing is planned any more, or it has to wait for whoever brings
+                     another structure; the flow's transitions, old and new in turn
     {'LOCKED'}       others hold the lock: wait for a turn, and call again
     {'FENCED'}       the caller's lease on the lock is over
     {'GONE'}         no such flow
@@ -41,6 +41,7 @@
 --- @include "read_plan"
 --- @include "spread"
 --- @include "spread_write"
+--- @include "structure_there"
 --- @include "wake"
 --- @include "walk"
 --- @include "worklist_of"
@@ -53,6 +54,8 @@ local FIELDS = {'offset', 'walk', 'depth', 'frontier', 'to_open', 'to_hold', 'to
   'reverts', 'recount'}
 for i, value in ipairs(read('HMGET', keys.plan, unpack(FIELDS))) do plan[FIELDS[i]] = value end
 plan.offset = tonumber(plan.offset or 1)
+-- A start goes by its own structure: one who slept since must not complete it on another.
+if plan.launch and not plan.walk and not structure_there() then return {'DONE', {}} end
 read('ZCARD', keys.ready)
 read('HLEN', keys.missing)
 read('STRLEN', keys.reached)

@@ -348,3 +348,22 @@ def test_gc_removes_what_gone_flows_left(load, typed, admin, keys, namespace):
     assert "1 flows, 1 books, 1 atoms" in err
     assert list(admin.scan_iter(f"{namespace}:*")) == []
     assert typed("gc", "--state", "SUCCESS")[0] == 2
+
+
+def test_gc_keeps_what_is_submitted_again_meanwhile(
+    typed, url, admin, keys, monkeypatch
+):
+    """Between the choice and the yes somebody has asked for another run."""
+    redisflow.submit("os:getcwd", run_id="nightly", url=url)
+    admin.hset(keys.flow, mapping={"state": "SUCCESS", "ended": 1, "updated_at": 1})
+    index = keys.flow.replace(f"{{{keys.flow_uuid}}}:flow", "flows")
+    admin.zadd(index, {keys.flow_uuid: 1})
+
+    def submit_again(*_args, **_kwargs):
+        redisflow.submit("os:getcwd", run_id="nightly", url=url, rerun=True)
+
+    monkeypatch.setattr("redisflow.cli.acts.confirm", submit_again)
+    status, out, err = typed("gc", "--older", "1h")
+
+    assert (status, "has changed meanwhile" in err + out) == (5, True)
+    assert admin.exists(keys.flow)

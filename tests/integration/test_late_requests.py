@@ -176,3 +176,26 @@ def test_two_storages_of_one_thread_and_many_threads(one, proxy, namespace):
 
     assert proxy.hits == 30
     assert sorted(moved) == sorted(f"t{number}" for number in range(20))
+
+
+def test_what_was_interrupted_does_not_undo_what_came_after(
+    one, storage, proxy, monkeypatch
+):
+    """Ctrl-C, or a signal's handler: nobody waits for the answer any more."""
+    one.transition_atom_state("a", states.PENDING)
+    held_back(proxy)
+
+    def interrupt(*_args, **_kwargs):
+        eventually(lambda: proxy.hits == 1)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("redis.connection.AbstractConnection.read_response", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            one.transition_atom_state("a", states.IGNORE)
+    assert one.transition_atom_state("a", states.RUNNING) == (True, states.PENDING)
+    one.set_atom_state("a", states.PENDING)
+
+    proxy.deliver()
+
+    assert storage.get_atom_state("a") == states.PENDING

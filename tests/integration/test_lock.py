@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from redisflow import ReaderWriterLock, RedisBackend
+from redisflow import ReaderWriterLock, RedisBackend, lease
 from redisflow.client import Client
 from redisflow.errors import ConfigError, FlowLost, LeaseLost, Locked
 from redisflow.keys import Keys
@@ -232,6 +232,44 @@ def test_is_writer_may_count_one_who_waits(lock, pool):
     assert not lock.is_writer()
     assert lock.waiters() == []
     release()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_section_that_is_cut_short_at_its_beginning_is_left(lock, monkeypatch, begun):
+    """No thread for the renewals, or Ctrl-C while it starts: the lock is free."""
+    keep = lease.keep
+
+    def cut_short(kept):
+        if begun:
+            keep(kept)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lease, "keep", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            lock.acquire_write_lock()
+
+    assert not lock.is_writer()
+    assert lock.holders() == []
+    with lock.write_lock():
+        assert len(lock.holders()) == 1
+
+
+def test_thread_that_does_not_start_is_started_next_time(lock, monkeypatch):
+    """The process has too many: renewals begin with the next section."""
+    monkeypatch.setattr(lease, "_heartbeats", {})
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            lock.acquire_write_lock()
+    with lock.write_lock():
+        (heartbeat,) = lease._heartbeats.values()
+        assert heartbeat._thread.is_alive()
+
+
+def no_thread(_self):
+    """Fail as a process does that has too many threads."""
+    raise RuntimeError("can't start new thread")
 
 
 def test_lock_objects_of_one_name_are_one_lock(lock, url, backend, pool):

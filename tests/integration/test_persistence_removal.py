@@ -10,8 +10,10 @@ from taskflow.patterns import linear_flow
 from taskflow.persistence import models
 from taskflow.storage import Storage as TaskFlowStorage
 
+import redisflow
 from redisflow import ReaderWriterLock, RedisBackend, Storage
 from redisflow.errors import FlowLost, Locked
+from redisflow.keys import flow_uuid_of
 from redisflow.persistence import removal
 from tests.support.details import WHOLE, new_book, task_detail, told
 from tests.support.installed import announce_plugins
@@ -205,3 +207,22 @@ def test_a_lost_flow_is_only_saved_again_as_a_whole(connection, elsewhere, admin
     found = elsewhere.get_flow_details(flow.uuid)
     assert [told(atom) for atom in found] == [told(atom) for atom in flow]
     assert found.meta == {"x": 1}
+
+
+def test_a_flow_that_is_made_again_meanwhile_stays_in_the_index(
+    backend, url, monkeypatch
+):
+    """A removal takes its name out of the indexes when somebody has stored it anew."""
+    redisflow.submit("os:getcwd", run_id="r1", url=url)
+    uuid = flow_uuid_of("r1", backend.keys.namespace)
+    leave = removal._leave_indexes
+
+    def late(*args):
+        redisflow.submit("os:getcwd", run_id="r1", url=url)
+        leave(*args)
+
+    monkeypatch.setattr(removal, "_leave_indexes", late)
+    removal.remove_flow(backend, uuid)
+
+    assert backend.client.execute("ZSCORE", backend.keys.flows, uuid)
+    assert backend.client.execute("ZSCORE", backend.keys.submitted, uuid)

@@ -13,6 +13,7 @@ from redisflow.cli.app import invoke
 from redisflow.doctor import check_flow
 from redisflow.errors import ConfigError
 from redisflow.keys import FlowKeys, flow_uuid_of
+from redisflow.operations import Subject, reset_atom
 from tests.support.aging import age_indexes
 from tests.support.eventually import eventually
 
@@ -131,3 +132,26 @@ def test_thousand_flows_leave_nothing(url, admin, namespace):
     age_indexes(admin, namespace)
     assert invoke(["gc", "--url", url]) == 0
     assert list(admin.scan_iter(f"{namespace}:*")) == []
+
+
+def test_a_run_of_the_same_name_is_a_new_one(url, admin, namespace, backend):
+    """Its age is its own, and not that of the flow that has expired."""
+    load(url, retention_s=0.3).run()
+    eventually(lambda: keys_of(admin, namespace) == [])
+    age_indexes(admin, namespace)
+
+    engine = load(url)
+
+    score = admin.zscore(backend.keys.flows, engine.storage.flow_uuid)
+    seconds, _ = admin.time()
+    assert score > (seconds - 60) * 1000
+
+
+def test_a_reset_keeps_it(url, admin, namespace, backend):
+    """What was put back to be run again does not go, nor a part of it."""
+    engine = load(url, retention_s=1.0)
+    engine.run()
+    reset_atom(Subject(backend, engine.storage.flow_uuid), "a")
+
+    assert {admin.pttl(key) for key in keys_of(admin, namespace)} == {-1}
+    load(url).run()

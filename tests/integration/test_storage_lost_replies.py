@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from taskflow import states
+from taskflow import exceptions, states
 from taskflow.persistence import models
 
 from redisflow import RedisBackend, Storage
@@ -214,3 +214,31 @@ def test_kept_out_after_a_lost_reply_is_unknown(one, proxy, spoil, kind, doubtfu
     assert proxy.hits == doubtful
     assert caught.value.outcome == ("unknown" if doubtful else "not applied")
     assert bool(getattr(caught.value, "__notes__", [])) == doubtful
+
+
+def test_details_are_not_moved_again(one, storage, moves, proxy):
+    """What others have made of a flow and an atom since stays."""
+    connection = one.backend.get_connection()
+    detail = connection.get_flow_details(one.flow_uuid)
+    (atom,) = [each for each in detail if each.name == "a"]
+    detail.meta["x"] = atom.meta["x"] = 1
+    connection.update_flow_details(detail)
+    connection.update_atom_details(atom)
+
+    detail.state = states.RUNNING
+    proxy.meddle = lambda: storage.change_flow_state(states.SUSPENDING)
+    lose(proxy, "drop_reply", "flow_write")
+    connection.update_flow_details(detail)
+    assert (proxy.hits, proxy.meddle) == (1, None)
+    assert storage.get_flow_state() == states.SUSPENDING
+    assert moves(states.RUNNING) == 1
+
+    atom.state, atom.results = states.SUCCESS, 1
+    proxy.meddle = lambda: storage.reset("a")
+    lose(proxy, "drop_reply", "atom_write")
+    connection.update_atom_details(atom)
+    assert (proxy.hits, proxy.meddle) == (2, None)
+    assert storage.get_atom_state("a") == states.PENDING
+    assert moves(states.SUCCESS) == 1
+    with pytest.raises(exceptions.NotFound):
+        storage.get("a")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.support.flow_rules import broken_rules
+from tests.support.kept_flows import ended as flow_ended
+from tests.support.kept_flows import lasting
 
 
 def restart(flow, name, **args):
@@ -96,3 +98,47 @@ def test_what_was_asked_for_again_is_not_done_again(flow):
 
     flow.client.execute("HDEL", flow.keys.lock, "void")
     assert flow.contents() == before
+
+
+def test_what_comes_after_it_waits_for_it_again(flow):
+    """A run whose worker died goes on as if the atom had not been executed."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item)
+    flow.take()
+    flow.lapse("w1")
+    assert restart(flow, "a") == ["HELD"]
+    flow.sweep()
+
+    assert restart(flow, "a") == ["OK", 1]
+    flow.step("operator")
+
+    assert broken_rules(flow) == []
+    assert flow.take("w1").what == ["execute a"]
+
+
+def test_flow_that_is_to_go_is_kept_first(flow):
+    """EXPIRES: else a key that is made anew would stay when the others go."""
+    flow_ended(flow, "a", "b")
+
+    assert restart(flow, "a") == ["EXPIRES"]
+    flow.call("flow_keep")
+
+    assert restart(flow, "a")[0] == "OK"
+    flow.step("operator")
+    assert len(lasting(flow)) == len(flow.all_keys())
+
+
+def test_nothing_is_walked_while_the_structure_is_replaced(flow):
+    """LOOSE: alone it can be put back, and the next start counts."""
+    flow.line("a", "b").start("w1")
+    flow.complete(flow.take("w1").item)
+    flow.leave("w1")
+    flow.line("b", "a")
+    assert flow.come("w2", fingerprint="another")[0] == "CLEAR"
+    flow.lapse("w2")
+    flow.sweep()
+
+    assert restart(flow, "a") == ["LOOSE"]
+    assert restart(flow, "a", alone=1) == ["OK", 0]
+    assert flow.start("w3", fingerprint="another")[-1] == "LOAD"
+    assert flow.drive("w3") == ["execute b", "execute a", "SUCCESS"]

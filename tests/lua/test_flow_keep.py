@@ -35,3 +35,17 @@ def test_records_come_before_the_flow(flow):
     assert flow.start("w1", run=2) == ["EXPIRES"]
     assert flow.call("flow_keep", first=200) == ["OK"]
     assert len(lasting(flow)) == len(flow.all_keys())
+
+
+def test_the_last_end_does_not_overtake_it(flow):
+    """A finisher that goes on late finds the flow kept, and lets nothing more go."""
+    ended(flow, *[f"t{number}" for number in range(450)])
+    assert flow.call("flow_keep") == ["MORE", 200]
+
+    assert flow.call("flow_expire", first=0) == ["KEPT"]
+    assert flow.call("flow_keep", first=200) == ["MORE", 400]
+    assert flow.call("flow_expire", first=200) == ["KEPT"]
+    assert flow.call("flow_keep", first=400) == ["OK"]
+
+    assert len(lasting(flow)) == len(flow.all_keys())
+    assert "keeping" not in flow.hash("flow")

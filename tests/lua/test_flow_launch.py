@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.flow_rules import broken_rules
+from tests.support.flow_rules import broken_rules, missing_by_states
 
 
 @pytest.fixture
@@ -140,3 +140,76 @@ def test_finished_flow_runs_again_without_resetting_anything(flow):
             "outcome:2": "SUCCESS",
         }.items()
     )
+
+
+def test_plan_of_a_start_with_another_structure_is_dropped(loaded):
+    """The next starter's counters are not raised again by what the last one left."""
+    loaded.call("flow_launch", worker="w1")
+    loaded.call("flow_launch", worker="w1")  # the answer was lost
+    assert "phases" in loaded.hash("plan")
+    loaded.lapse("w1")
+    loaded.graph({"<f": ["a", "b"], "a": ["c"], "b": ["c"], "c": [">f"], ">f": []})
+
+    assert loaded.start("w2", fingerprint="another") == ["SWEEP", "CLEAR", "LOAD"]
+
+    assert loaded.hash("missing") == missing_by_states(loaded)
+    assert broken_rules(loaded) == []
+    assert loaded.drive("w2") == ["execute a", "execute b", "execute c", "SUCCESS"]
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_one_who_slept_does_not_complete_it_on_another_structure(loaded, cleared):
+    """A step for the plan of a start whose structure is being replaced does nothing."""
+    loaded.call("flow_launch", worker="w1")
+    loaded.call("flow_launch", worker="w1")
+    loaded.lapse("w1")
+    loaded.graph({"<f": ["a", "b"], "a": [">f"], "b": [">f"], ">f": []})
+    assert loaded.come("w2", fingerprint="another")[0] == "SWEEP"
+    loaded.sweep()
+    assert loaded.come("w2", fingerprint="another")[0] == "CLEAR"
+    if cleared:
+        loaded.clear("w2")
+
+    assert loaded.call("plan_step", who="w1") == ["DONE", []]
+    assert loaded.call("flow_cancel", run=1, reason="") == ["IDLE", "PENDING"]
+
+    assert loaded.hash("flow")["starter"] == "w2"
+    assert loaded.start("w2", fingerprint="another")[-1] == "LOAD"
+    assert loaded.drive("w2") == ["execute a", "execute b", "SUCCESS"]
+
+
+def test_edit_while_a_resumed_run_starts_is_followed(flow):
+    """The pass has seen a done when it is reset: b waits for it again."""
+    names = [f"t{number:02}" for number in range(40)]
+    links = {"<f": ["a", *names], "a": ["b"], "b": [">f"]}
+    flow.graph(links | {name: [">f"] for name in names} | {">f": []}).start("w1")
+    flow.complete(flow.take().item)
+    flow.leave("w1")
+    flow.come("w2")
+    flow.call("flow_launch", worker="w2")
+    assert flow.call("plan_step", who="w2") == ["MORE"]
+
+    flow.on("a", "atom_reset", state="PENDING")
+    flow.step("w2")
+
+    assert flow.hash("missing") == missing_by_states(flow)
+    assert flow.take("w2").what == ["execute a"]
+
+
+def test_edit_while_a_first_run_starts_is_followed(flow):
+    """What was offered is done by somebody else: what comes after it is next."""
+    names = [f"t{number:02}" for number in range(40)]
+    links = {"<f": ["a", *names], "a": ["b"], "b": [">f"]}
+    flow.graph(links | {name: [">f"] for name in names} | {">f": []})
+    flow.create()
+    flow.ensure(*flow.atoms)
+    flow.come("w1")
+    flow.load("w1")
+    flow.call("flow_launch", worker="w1")
+    assert flow.call("plan_step", who="w1") == ["MORE"]
+
+    flow.on("a", "atom_transition", state="SUCCESS")
+    flow.step("w1")
+
+    assert flow.hash("missing") == missing_by_states(flow)
+    assert "execute b" in flow.take("w1", capacity=50).what

@@ -76,3 +76,17 @@ def test_records_that_nothing_leads_to_go_if_they_are_named(flow):
 
     assert done == ["OK", []]
     assert flow.all_keys() == []
+
+
+def test_only_as_it_was_seen(flow):
+    """MOVED: it was chosen for what it was, and is something else by now."""
+    flow.line("a").start()
+    flow.drive()
+    seen = int(flow.hash("flow")["rev"])
+    flow.on("a", "atom_reset", state="PENDING")
+    before = flow.contents()
+
+    assert flow.call("flow_remove", limit=10, only="idle", seen=seen) == ["MOVED"]
+    assert flow.contents() == before
+    rev = int(flow.hash("flow")["rev"])
+    assert flow.call("flow_remove", limit=10, only="idle", seen=rev)[0] == "OK"

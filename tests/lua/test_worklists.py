@@ -1,4 +1,4 @@
-"""The worklists of a plan: however many nodes wait, each step touches a bounded part."""
+"""Worklists of plans: however many nodes wait, each step touches a bounded part."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SPINE, LEAVES = 30, 20
 
 @pytest.fixture(name="comb")
 def _comb(flow):
-    """Make a line of tasks under a controller, each with many leaves, all done but one."""
+    """Make a line of tasks, each with many leaves, under a controller; one failed."""
     names = [f"s{number:02}" for number in range(SPINE)]
     links = {"<f": ["?r"], "?r": names[:1]}
     for name, following in zip(names, [*names[1:], "bad"], strict=True):
         leaves = [f"{name}-{number:02}" for number in range(LEAVES)]
-        links |= {name: [*leaves, following], **dict.fromkeys(leaves, [">f"])}
+        links |= {name: [*leaves, following], **{leaf: [">f"] for leaf in leaves}}
     flow.graph(links | {"bad": [">f"], ">f": []}).start()
     bad = None
     while bad is None or flow.members("ready"):
@@ -33,7 +33,7 @@ def _comb(flow):
 
 
 def worklist(flow, name):
-    """Return the nodes of a worklist, a list for each of its parts, the upper one first."""
+    """Return the nodes of a worklist by its parts, the upper one first."""
     plan = flow.hash("plan")
     upper = plan.get(name, "")
     below = int((re.search(r"\+(\d+)$", upper) or [0, 0])[1])
@@ -107,7 +107,7 @@ def test_reverts_that_end_while_others_are_counted_are_all_looked_for(flow):
     """More of them than one part holds: what each raises, the worklist takes back."""
     leaves = [f"b{number:03}" for number in range(150)]
     links = {"<f": ["?r"], "?r": ["?s"], "?s": ["a"], "a": leaves}
-    flow.graph(links | dict.fromkeys(leaves, [">f"]) | {">f": []}).start("w1")
+    flow.graph({**links, **{leaf: [">f"] for leaf in leaves}, ">f": []}).start("w1")
     flow.start("w2")
     for _ in "rsa":
         flow.complete(flow.take().item)

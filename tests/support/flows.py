@@ -50,6 +50,7 @@ _USUAL: Mapping[str, Argument] = {
     "schema": 1,
     "book": "",
     "only": "",
+    "seen": 0,
     "keep_ms": -1,
     "first": 0,
     "alone": 0,

@@ -45,7 +45,9 @@ end
 local function pass(flow, plan)
   local total = tonumber(redis.call('HGET', keys.flow, 'nodes')) or 0
   local rows, suffix = next_rows(plan, total)
-  plan.cleared = nodes_on(worklist_of('to_clear', plan.to_clear))
+  if plan.phase == 'undo' then
+    plan.cleared = nodes_on(worklist_of('to_clear', plan.to_clear))  -- for VISIT.undo
+  end
   for _, row in ipairs(rows) do
     local holds = VISIT[plan.phase](flow, plan, row.node, row.atom)
     if not holds and plan.offset > 1 then
@@ -66,7 +68,7 @@ local function pass(flow, plan)
     if phases == 'backward' and plan.phase == 'forward' and not plan.reverts then phases = '' end
     if phases == '' then
       redis.call('HDEL', keys.plan, 'phases', 'cursor', 'offset', 'reverts')
-      redis.call('SET', keys.reached, '')
+      redis.call('SET', keys.reached, '', 'KEEPTTL')
       return
     end
     redis.call('HSET', keys.plan, 'phases', phases, 'cursor', 0, 'offset', 1)

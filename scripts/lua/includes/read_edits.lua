@@ -1,7 +1,8 @@
 --- @include "check_atom"
 --- @include "counted"
+--- @include "moved_before"
 --- @include "new_atom"
--- read_edits(details) -> edits | nil, refusal: what is to be written of each atom's details
+-- read_edits(flow, details) -> edits | nil, refusal: what is to be written of each atom's details
 local function read_edit(words, at)
   local edit = {uuid = words[at], name = words[at + 1], type = words[at + 2],
     state = words[at + 3], intention = words[at + 4]}
@@ -12,7 +13,7 @@ local function read_edit(words, at)
   return edit, at
 end
 
-local function read_edits(words)
+local function read_edits(flow, words)
   local edits, at, place = {}, 1, read('ZCARD', keys.changes)
   while words[at] do
     local edit
@@ -23,6 +24,10 @@ local function read_edits(words)
     if edit.state == '' then edit.state = from.state end
     if edit.intention == '' then edit.intention = from.intention end
     edit.moved = edit.state ~= from.state or edit.intention ~= from.intention
+    if edit.moved and moved_before(flow, edit.uuid, args.who, 0) then
+      edit.moved = false
+      edit.sets, edit.drops, edit.results, edit.forgets = {}, {}, {}, {}
+    end
     if atom then
       edit.rev = tonumber(read('HGET', atom.key, 'rev'))
       if edit.moved or edit.results[1] or edit.forgets[1] then

@@ -71,6 +71,6 @@ local function walk(flow, plan, who)
   if held[1] then add_to_worklist('to_hold', held) end
   if not keep_worklist(frontier) then
     redis.call('HDEL', keys.plan, 'walk', 'depth')
-    if plan.phase ~= 'undo' then redis.call('SET', keys.reached, '') end
+    if plan.phase ~= 'undo' then redis.call('SET', keys.reached, '', 'KEEPTTL') end
   end
 end

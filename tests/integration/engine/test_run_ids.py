@@ -8,6 +8,7 @@ import pytest
 from taskflow import exceptions
 from taskflow.patterns import linear_flow
 
+from redisflow.engine.loading import find_run, store_run
 from redisflow.engine.structure import compile_flow
 from redisflow.errors import ConfigError, InvalidState
 from tests.support.noting import Call, Fail, Note, contents, line, running
@@ -22,6 +23,15 @@ def test_load_gets_or_creates(open_run, notes, backend):
     assert open_run(flow, run_id="other").storage.flow_uuid != one.storage.flow_uuid
     assert open_run(flow, run_id=None).storage.flow_meta["run_id"]
     assert len(list(backend.get_connection().get_logbooks())) == 3
+
+
+def test_all_who_find_nothing_make_the_same_logbook(backend):
+    """Two come at the same time: there is one logbook, and it can be removed."""
+    for detail in [find_run(backend, "r1", flow_name="f")[0] for _ in range(2)]:
+        store_run(backend, "r1", detail)
+
+    (book,) = backend.get_connection().get_logbooks()
+    assert [flow.uuid for flow in book] == [detail.uuid]
 
 
 def test_a_new_flow_is_compiled_once(open_run, notes):
