@@ -23,6 +23,7 @@ def test_the_page_is_current():
 #: Commands without an output of their own: each says why.
 _NO_JSON = {
     "graph": "it has forms of its own",
+    "export": "what it writes is lines of JSON",
     "worker": "it prints nothing; --log-format json is its log",
     "server": "it runs in the foreground; its status has",
 }
