@@ -12,6 +12,10 @@ from redisflow.persistence import FlowRecord, RedisBackend
 from redisflow.storage import Storage
 
 
+#: Counted in the process: two subjects on one flow are not to be taken for each other.
+_requests = itertools.count(1)
+
+
 def operator_id() -> str:
     """Name who acts, for the journal: host, process and user."""
     try:
@@ -41,7 +45,6 @@ class Subject:
         self.storage = Storage(detail, backend)
         self.scripts = backend.scripts_of(flow_uuid)
         self.who = operator_id()
-        self._requests = itertools.count(1)
         self.look()
 
     def look(self) -> FlowRecord:
@@ -65,7 +68,7 @@ class Subject:
             Who asks, with a number, and a revision of the flow from before.
         """
         mirror = self.storage.mirror
-        number = next(self._requests)
+        number = next(_requests)
         return f"{self.who}/{number}", max(mirror.rev, mirror.heard)
 
     def note(self, act: str, reason: str) -> None:
