@@ -22,6 +22,9 @@ from redisflow.observing import from_environment
 
 _FATAL = 70  # EX_SOFTWARE of sysexits.h
 
+#: Characters of an error's text that are reported: more would not fit into a pipe.
+_MESSAGE_LIMIT = 4000
+
 
 def main() -> int:
     """Run one worker; returns its exit status."""
@@ -69,7 +72,7 @@ def _report(pipe: int, error: Exception) -> int:
     report = {
         "fatal": True,
         "error": type(error).__name__,
-        "message": message,
+        "message": message[:_MESSAGE_LIMIT],
     }
     os.write(pipe, dumps_plain(report))
     return _FATAL

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from time import monotonic
 from typing import Any
 
 from taskflow import states
@@ -69,6 +70,8 @@ class Course:
             self._keep_s = storage.backend.config.retention_s
         self._prepare = prepare
         self._told_state: str | None = None
+        #: When the run was on, on the local clock; None as long as it is not.
+        self.on_since: float | None = None
         self._membership = Membership(
             storage,
             lease_s=settings.lease_s,
@@ -120,6 +123,7 @@ class Course:
             if outcome is not None:
                 self._membership.forget()
                 return outcome
+            self.on_since = monotonic()
             if start.joined or known_state != states.RUNNING:
                 self._tell_state(known_state, states.RUNNING)
             self._executor.start()

@@ -93,6 +93,7 @@ class PoolExecutor:
         self.slots = slots
         self._given = given
         self._own: futures.ThreadPoolExecutor | None = None
+        self._jobs: set[futures.Future[Outcome]] = set()
 
     def start(self) -> None:
         """Make the threads, unless an executor was given."""
@@ -106,10 +107,14 @@ class PoolExecutor:
         pool = self._given or self._own
         if pool is None:
             raise RuntimeError("the executor was not started")
-        pool.submit(job).add_done_callback(done)
+        submitted = pool.submit(job)
+        self._jobs.add(submitted)
+        submitted.add_done_callback(self._jobs.discard)
+        submitted.add_done_callback(done)
 
     def stop(self) -> None:
-        """Wait for the threads that were made here, and end them."""
+        """Wait for what still runs, and end the threads that were made here."""
+        futures.wait(list(self._jobs))
         if self._own is not None:
             self._own.shutdown(wait=True)
             self._own = None

@@ -236,12 +236,19 @@ class Loop:
         atom = self._atom_of(item)
         if lacking := self._runner.lacking(item, atom):
             return self._decline(item, lacking)
-        if item.kind == "retry" and not self._try_again(item):
+        doing: Item | None = item
+        if item.kind == "retry":
+            doing = self._try_again(item)
+        if doing is None:
             return self._take()
-        job = self.watch.begin(item, self._runner.prepare(item, atom))
-        self._running += 1
+        job = self.watch.begin(doing, self._runner.prepare(doing, atom))
         executor = self._executor if isinstance(atom, task.Task) else self._inline
-        executor.submit(job, lambda ended: self._events.put((item, ended)))
+        self._running += 1
+        try:
+            executor.submit(job, lambda ended: self._events.put((item, ended)))
+        except BaseException:
+            self._running -= 1
+            raise
         return Handout()
 
     def _decline(self, item: Item, lacking: exceptions.MissingDependencies) -> Handout:
@@ -286,6 +293,13 @@ class Loop:
         if not self._decided(item, depth.name).planned:
             return self._take()  # it is not left out, or not by this worker
         self._tell_moves()
+        # What is to be reverted by now is not left out any more.
+        now = self._runner.states_of(left_out)
+        before = {
+            name: state
+            for name, state in before.items()
+            if now.get(name) == states.IGNORE
+        }
         self._runner.tell_changes(before, states.IGNORE, self._structure.atoms)
         return self._take()
 
@@ -296,28 +310,37 @@ class Loop:
         self._let_go(item)
         return handout
 
-    def _try_again(self, item: Item) -> bool:
-        """Have all after a retry controller start anew; whether it runs here now."""
+    def _try_again(self, item: Item) -> Item | None:
+        """Have all after a retry controller start anew.
+
+        Returns:
+            The item in the round that begins now; None if it is another worker's.
+        """
         controller = self._atom_of(item)
         self._runner.tell_retrying(item, controller)
         again = self._structure.reached_from(controller, Depth.ALL)
         before = self._runner.states_of(again)
-        while (status := self._worker.retry(item)) == "PLANNED":
+        while (reply := self._worker.retry(item)).status == "PLANNED":
             self._tell_moves()
-        if status == "STALE":
+        if reply.status == "STALE":
             self._let_go(item)
-            return False
+            return None
         self._runner.tell_changes(before, states.PENDING, self._structure.atoms)
-        return True
+        return item._replace(round=reply.fields[2])
 
     def _next_event(self) -> Handout:
         """Handle what comes next: a finished task, a hint, or nothing for a while."""
-        if self._running == 0 and self._events.empty():
+        if self._running == 0 and self._events.empty() and not self._listens:
             self._wait_for_a_hint()
             return self._take()
-        if self._running < self._executor.slots:
+        if 0 < self._running < self._executor.slots:
             self._listen_for_hints()
-        event = self._events.get()
+        # With all slots taken only their ends matter; else it is looked now and then.
+        busy = self._running >= self._executor.slots
+        try:
+            event = self._events.get(timeout=None if busy else self._wait_s)
+        except queue.Empty:
+            event = _HINT
         if event is _HINT:
             return self._take()
         return self._complete(*event)
@@ -396,9 +419,14 @@ class Loop:
     def _record_of(self, atom: Atom) -> AtomRecord:
         return self._storage.mirror.atom(atom.name)
 
+    @property
+    def _listens(self) -> bool:
+        """Whether a thread waits for hints: it would take them from who waits here."""
+        return self._waker is not None and self._waker.is_alive()
+
     def _listen_for_hints(self) -> None:
         """Let hints come while tasks run elsewhere and there is room for more."""
-        if self._waker is None or not self._waker.is_alive():
+        if not self._listens:
             self._waker = threading.Thread(
                 target=self._hints, name="redisflow-hints", daemon=True
             )

@@ -91,11 +91,13 @@ class Membership:
         """Say goodbye; what is still held goes back to the others."""
         lease.drop(self._lease)
         more = 1
-        while more:
-            reply = self._scripts.call("worker_leave", worker=self.id)
-            more = reply.fields[1]
-        self._storage.backend.client.execute("DEL", self._wake_key)
-        self._close_heart()
+        try:
+            while more:
+                reply = self._scripts.call("worker_leave", worker=self.id)
+                more = reply.fields[1]
+            self._storage.backend.client.execute("DEL", self._wake_key)
+        finally:
+            self._close_heart()
 
     def forget(self) -> None:
         """Stop renewing the lease of a run that is over."""

@@ -57,8 +57,10 @@ class Part:
     def has_nothing(self) -> bool:
         """Whether the engine has had time to take something, and has nothing."""
         engine = self._engine
-        settled = monotonic() - self.began > _SETTLED_S
-        return settled and engine is not None and not engine.holding
+        since = None if engine is None else engine.on_since
+        if engine is None or since is None:
+            return False  # it has still to compile, or to start the run
+        return monotonic() - since > _SETTLED_S and not engine.holding
 
     def start(self, done: Callable[[Part], object]) -> None:
         """Begin; ``done`` is called in the end, from this part's thread."""

@@ -35,6 +35,8 @@ from redisflow.engine.membership import sweep, worker_id
 from redisflow.engine.shared import SharedEngine
 from redisflow.errors import (
     ConfigError,
+    InvalidState,
+    NotFound,
     RedisFlowError,
     StoreError,
     StructureMismatch,
@@ -87,7 +89,10 @@ class _Child:
 
     def read_report(self) -> dict[str, Any]:
         """Return what it told before it ended; {} if nothing."""
-        with os.fdopen(self.report, "rb") as pipe:
+        os.set_blocking(
+            self.report, False
+        )  # what it has forked may have the pipe still
+        with os.fdopen(self.report, "rb", buffering=0) as pipe:
             text = pipe.read()
         try:
             return dict(loads_plain(text)) if text else {}
@@ -158,6 +163,8 @@ class LocalRun:
         self._counts = _Counts()
         #: Whether somebody has asked to suspend it, here or elsewhere.
         self._stops = False
+        #: Whether it was asked for here; what has not begun cannot be told yet.
+        self._asked = False
         #: Whether it was left so by an earlier run; that is gone on with.
         self._left_suspending = True
         self.engine: SharedEngine = self._opened.engine(
@@ -210,6 +217,9 @@ class LocalRun:
         while outcome is None:
             self._look_after_children()
             if self._stops and not self._children:
+                if not self._begun:
+                    outcome = states.SUSPENDED
+                    break
                 self.engine.settle()
             if monotonic() >= next_sync or not self._children:
                 outcome = self._look_at_flow()
@@ -226,9 +236,20 @@ class LocalRun:
 
     def suspend(self) -> None:
         """Ask all workers of the flow, here and elsewhere, to stop after their atom."""
-        self._stops = True
+        self._stops = self._asked = True
         self.engine.compile()
-        self.engine.suspend()
+        self._ask_to_suspend()
+
+    def _ask_to_suspend(self) -> None:
+        """Tell the workers; while the run is being started, they cannot be told."""
+        with contextlib.suppress(InvalidState):
+            self.engine.suspend()
+
+    @property
+    def _begun(self) -> bool:
+        """Whether the run is on, as far as is known."""
+        flow = self.engine.storage.mirror.flow
+        return flow is not None and flow.state in (states.RUNNING, states.SUSPENDING)
 
     def results(self) -> dict[str, Any]:
         """Return all named results of the flow."""
@@ -249,9 +270,13 @@ class LocalRun:
 
     def close(self) -> None:
         """Kill what is still running here, and disconnect."""
-        with contextlib.suppress(StoreError):  # with the server away, leases end it
-            self.kill()
-        self._backend.close()
+        try:
+            with contextlib.suppress(
+                StoreError, NotFound
+            ):  # leases end it, or it is gone
+                self.kill()
+        finally:
+            self._backend.close()
 
     def _start_child(self) -> None:
         tag = secrets.token_hex(4)
@@ -296,6 +321,8 @@ class LocalRun:
         suspending = flow is not None and flow.state == states.SUSPENDING
         self._left_suspending = self._left_suspending and suspending
         self._stops = self._stops or (suspending and not self._left_suspending)
+        if self._asked and self._begun and not suspending and outcome is None:
+            self._ask_to_suspend()
         return outcome
 
     def _wait_for_deaths(self) -> None:

@@ -242,7 +242,9 @@ class Serving:
 
     def _make_room(self, spare: list[Part], unserved: int) -> None:
         """Leave flows without work for as many that nobody serves."""
-        leaving = sum(part.leaving for part in self._parts.values())
+        leaving = sum(
+            part.leaving and part.has_nothing for part in self._parts.values()
+        )
         staying = [part for part in spare if not part.leaving]
         for part in staying[: max(0, unserved - leaving)]:
             part.drain()

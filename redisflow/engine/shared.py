@@ -118,6 +118,12 @@ class SharedEngine(base.Engine):
         return 0 if course is None else course.holding
 
     @property
+    def on_since(self) -> float | None:
+        """Since when it has taken work, on the local clock; None if it does not."""
+        course = self._course
+        return None if course is None else course.on_since
+
+    @property
     def run_number(self) -> int:
         """Number of the run that this engine belongs to."""
         return self._run
@@ -217,7 +223,8 @@ class SharedEngine(base.Engine):
         record = self._storage.mirror.flow
         if record is not None and record.state == states.SUSPENDED:
             run = record.run
-        moved = self._notify if self._course is None else self._course.moved
+        course = self._course
+        moved = self._notify if course is None else course.moved
         for move in cancel_run(self._storage, run, reason=reason):
             moved(move)
 
@@ -238,8 +245,9 @@ class SharedEngine(base.Engine):
     def drain(self) -> None:
         """Ask this engine to take no more; the flow goes on without it."""
         self._draining = True
-        if self._course is not None:
-            self._course.drain()
+        course = self._course  # it may end meanwhile, in its own thread
+        if course is not None:
+            course.drain()
 
     def run(self, timeout: float | None = None) -> None:
         """Take part in the flow until its run is over.

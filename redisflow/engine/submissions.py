@@ -188,21 +188,23 @@ class Submissions:
             message = f"key {key} has lost a part of its submission"
             raise CorruptKey(message, key=key)
         name = None if run_id is None else self.decode(run_id, key)
-        return Submission(
-            uuid,
-            uuid if name is None else str(name),
-            int(run),
-            request.decode(),
-            self.call_of(key, factory, args, kwargs),
-            dict(self.decode(options, key)),
-        )
+        with _damage_named(key):
+            return Submission(
+                uuid,
+                uuid if name is None else str(name),
+                int(run),
+                request.decode(),
+                self.call_of(key, factory, args, kwargs),
+                dict(self.decode(options, key)),
+            )
 
     def call_of(
         self, key: str, factory: bytes, args: bytes, kwargs: bytes
     ) -> FactoryCall:
         """Read the factory of a submission, and what it is called with."""
         positional, named = self.decode(args, key), self.decode(kwargs, key)
-        return FactoryCall(factory.decode(), tuple(positional), dict(named))
+        with _damage_named(key):
+            return FactoryCall(factory.decode(), tuple(positional), dict(named))
 
     def decode(self, data: bytes, key: str) -> Any:
         """Decode a value."""
@@ -236,6 +238,16 @@ class Submissions:
             _entry(uuid, since, replies[4 * number : 4 * number + 4])
             for number, (uuid, since) in enumerate(page)
         ]
+
+
+@contextlib.contextmanager
+def _damage_named(key: str) -> Iterator[None]:
+    """Tell of a submission that decodes into something else than one."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = f"key {key} has a submission that is not understood: {error}"
+        raise CorruptKey(message, key=key) from error
 
 
 def _entry(uuid: str, since: float, replies: Sequence[Any]) -> Entry:

@@ -6,7 +6,10 @@ What is put together for them is put together only if there are some.
 from __future__ import annotations
 
 import contextlib
+import functools
+import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from taskflow.types.failure import Failure
@@ -15,6 +18,8 @@ from redisflow import observing
 from redisflow.engine.items import Item, Outcome
 from redisflow.observing import Part, Work
 from redisflow.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 META_RUN_ID = "run_id"
 
@@ -130,5 +135,16 @@ def _observed(work: Work, job: Job) -> Outcome:
     with contextlib.ExitStack() as around:
         for observer in observing.observers:
             with contextlib.suppress(Exception):  # it only looks on
-                around.enter_context(observer.doing(work))
+                doing = observer.doing(work)
+                doing.__enter__()
+                around.push(functools.partial(_left, doing))
         return job()
+
+
+def _left(doing: AbstractContextManager[object], *raised: Any) -> bool:
+    """Leave an observer's context; neither what it raises nor what it says counts."""
+    try:
+        doing.__exit__(*raised)
+    except Exception:
+        logger.exception("an observer has failed")
+    return False

@@ -26,7 +26,7 @@ from redisflow.client import Replication
 from redisflow.engine.items import Handout, Item, Move, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.plans import carry_on_plan
-from redisflow.errors import NotFound
+from redisflow.errors import CorruptKey, NotFound
 from redisflow.persistence.records import AtomRecord
 from redisflow.scripts import Reply
 from redisflow.storage import META_PROGRESS, Storage, keep_raised, put
@@ -130,6 +130,8 @@ class Worker:
         if reply.status == "STALE":
             return Handout(stale=True)
         if reply.status == "REPEATED":
+            if item.atom is not None:
+                keep_raised(item.atom, outcome.state, outcome.result)
             self._mirror.suspect()
             return Handout(retake=True)
         return self._handout(reply, item, outcome)
@@ -150,17 +152,18 @@ class Worker:
         self._mirror.applied(-1, rev)
         return Handout(state=state.decode(), planned=what_next == b"PLAN")
 
-    def retry(self, item: Item) -> str:
+    def retry(self, item: Item) -> Reply:
         """Try a controller's flow again, step by step.
 
         Returns:
             PLANNED: what comes after it starts anew: carry on the plan, and call again;
-            OK: the controller runs; STALE: it is no longer this worker's.
+            OK: the controller runs, in the round that is told last; STALE: it is no
+            longer this worker's.
         """
         reply = self._call(item, "work_retry")
         if reply.status == "OK":
             self._mirror.applied(*reply.fields[:2])
-        return reply.status
+        return reply
 
     def blame(
         self, item: Item, controller: AtomRecord, failed: str, failure: Failure
@@ -205,6 +208,9 @@ class Worker:
             strategy=strategy,
             controller=controller,
         )
+        if reply.status == "UNKNOWN":
+            key = self._scripts.keys.atom(controller)
+            raise CorruptKey(f"key {key} of a retry controller is gone", key=key)
         self._note(reply)
         return reply.status
 

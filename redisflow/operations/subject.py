@@ -11,7 +11,6 @@ from redisflow.errors import FlowLost
 from redisflow.persistence import FlowRecord, RedisBackend
 from redisflow.storage import Storage
 
-
 #: Counted in the process: two subjects on one flow are not to be taken for each other.
 _requests = itertools.count(1)
 

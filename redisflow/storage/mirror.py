@@ -32,7 +32,7 @@ from taskflow.persistence import models
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import INJECTOR, Providers
-from redisflow.errors import NotFound
+from redisflow.errors import CorruptKey, NotFound
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.reading import SYNC_PAGE
 from redisflow.persistence.records import (
@@ -55,7 +55,17 @@ _SHOWN = ("results", "revert_results", "failure", "revert_failure")
 
 
 class _Moved(Exception):
-    """What was fetched is not what the mirror shows of its atom."""
+    """What was fetched is not what the mirror shows of its atom.
+
+    Args:
+        key: of the atom.
+        gone: whether there is no such key.
+    """
+
+    def __init__(self, key: str, *, gone: bool) -> None:
+        super().__init__(key)
+        self.key = key
+        self.gone = gone
 
 
 class Mirror:
@@ -138,7 +148,7 @@ class Mirror:
             if record.name == INJECTOR:
                 values, rev = self._fetch_injected(record)
                 record.provides = {name: name for name in values}
-                if rev == record.rev:
+                if rev is not None and int(rev) == record.rev:
                     record.payloads[_INJECTED] = record.detail.results = values
         if anew:
             self._forget({record.uuid for record in changed})
@@ -294,13 +304,20 @@ class Mirror:
                 return read()  # a part of another reading
             self._reading = True
             try:
-                while True:
-                    try:
-                        return read()
-                    except _Moved:
-                        self.sync()
+                return self._until_current(read)
             finally:
                 self._reading = False
+
+    def _until_current(self, read: Callable[[], Read]) -> Read:
+        lost = ""
+        while True:
+            try:
+                return read()
+            except _Moved as moved:
+                if moved.gone and moved.key == lost:
+                    raise CorruptKey(f"key {lost} is gone", key=lost) from None
+                lost = moved.key if moved.gone else ""
+                self.sync()
 
     def fetch(self, names: Iterable[str], fields: tuple[str, ...]) -> None:
         """Bring fields of the atoms' results here, in one round trip.
@@ -329,7 +346,7 @@ class Mirror:
             commands.append(("HGET", keys.atom(record.uuid), "rev"))
         replies = self._backend.client.execute_many(commands)
         for (record, _), rev in zip(wanted, replies[1::2], strict=True):
-            self._check_current(record, int(rev or 0))
+            self._check_current(record, rev)
         for (record, missing), found in zip(wanted, replies[::2], strict=True):
             self._keep_all(record, missing, found)
 
@@ -348,7 +365,7 @@ class Mirror:
             if field not in record.payloads:
                 self._keep(record, field, data, key=key)
 
-    def _check_current(self, record: AtomRecord, rev: int) -> None:
+    def _check_current(self, record: AtomRecord, rev: bytes | None) -> None:
         """Look whether an atom is still as the mirror shows it.
 
         Args:
@@ -358,8 +375,9 @@ class Mirror:
         Raises:
             _Moved: it is not.
         """
-        if not record.rev <= rev <= self.rev:
-            raise _Moved
+        if rev is None or not record.rev <= int(rev) <= self.rev:
+            key = self._scripts.keys.atom(record.uuid)
+            raise _Moved(key, gone=rev is None)
 
     def injected(self) -> Mapping[str, Any]:
         """Return the values injected into the flow, fetching them if need be.
@@ -379,7 +397,9 @@ class Mirror:
             self.providers.declare(INJECTOR, {name: name for name in values})
         return dict(values)
 
-    def _fetch_injected(self, record: AtomRecord) -> tuple[dict[str, Any], int]:
+    def _fetch_injected(
+        self, record: AtomRecord
+    ) -> tuple[dict[str, Any], bytes | None]:
         """Ask for what is injected into the flow, and for the revision of that."""
         keys, decode = self._scripts.keys, self._backend.codec.decode
         key = keys.result(record.uuid)
@@ -391,7 +411,7 @@ class Mirror:
             for name, data in found.items()
             if name.startswith(_INJECTED.encode())
         }
-        return values, int(rev or 0)
+        return values, rev
 
     def _keep(
         self, record: AtomRecord, field: str, data: bytes | None, *, key: str

@@ -303,6 +303,22 @@ def test_a_signal_suspends_and_the_same_command_resumes(cli, started, number, r1
     assert done.stdout == "tags = (1, {2})\n"
 
 
+def test_a_signal_before_the_run_is_on_is_not_lost(cli, started, r1, gate):
+    """The workers are told once they have begun, or are not started at all."""
+    order = ("run", "flows.py:gated", "-w", 2, "--store", f"gate={gate}")
+    process = started(*order, "--run-id", "r1")
+    eventually(lambda: r1.get("uuid") is not None, SOON_S)
+    process.send_signal(signal.SIGINT)
+    eventually(
+        lambda: r1.get("state") == "SUSPENDING" or process.poll() is not None, SOON_S
+    )
+    gate.touch()
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    done = cli(*order, "--run-id", "r1")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 def test_the_second_signal_kills_the_workers(cli, started, r1, gate):
     """Nothing waits for atoms that do not end; a later run takes them up again."""

@@ -172,7 +172,7 @@ def test_a_server_that_comes_back_is_gone_on_with(own, tmp_path):
             own.start()
             storage.set_atom_state("pay", state)
             eventually(lambda n=before: len(tail.records) > n, SOON_S)
-        assert ids(tail.records) == entries(own.client, run.events)
+        eventually(lambda: ids(tail.records) == entries(own.client, run.events), SOON_S)
         assert not any("gap" in record for record in tail.records)
         assert "; waiting" in tail.said
         assert "Traceback" not in tail.said

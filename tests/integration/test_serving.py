@@ -446,19 +446,22 @@ def test_damaged_flow_does_not_keep_others_waiting(
     serve, submit, field, admin, namespace
 ):
     """A key of another type, a newer schema, a lost field: each is told, once."""
-    for number in range(3):
+    for number in range(6):
         submit(run_id=f"bad{number}", store={"x": 1})
-    keys = [keys_of(namespace, f"bad{number}") for number in range(3)]
+    keys = [keys_of(namespace, f"bad{number}") for number in range(6)]
     admin.delete(keys[0].flow)
     admin.set(keys[0].flow, "in the way")
     admin.hset(keys[1].flow, "schema", 999)
     admin.hdel(keys[2].flow, "submitted:args")
+    admin.hset(keys[3].flow, "submitted:args", "5")
+    admin.hset(keys[4].flow, "submitted:options", "[1]")
+    admin.hset(keys[5].flow, "submitted:factory", b"\xff")
     submit(store={"x": 1})
     worker = serve()
     eventually(lambda: field("state") == "SUCCESS")
     submit(run_id="r2", store={"x": 1})
     eventually(lambda: field("state", "r2") == "SUCCESS")
-    assert len(worker.told("left alone")) == 3
+    assert len(worker.told("left alone")) == 6
 
 
 def test_clearing_a_namespace_clears_the_index(

@@ -6,7 +6,8 @@ import pytest
 from taskflow import exceptions, states
 from taskflow.types.failure import Failure
 
-from redisflow.errors import Unavailable
+from redisflow.arguments import INJECTOR
+from redisflow.errors import CorruptKey, Unavailable
 
 pytestmark = pytest.mark.one_server
 
@@ -114,3 +115,19 @@ def test_own_entries_are_seen_in_what_others_have_changed(storage, other, monkey
     storage.get_atom_state("a")
     meta = storage.mirror.atom("a").detail.meta
     assert {"x": 1, "y": 2, "z": 3}.items() <= meta.items()
+
+
+@pytest.mark.parametrize("name", ["a", INJECTOR])
+def test_an_atom_that_is_gone_is_named(storage, other, admin, name):
+    """Somebody has deleted its key, and not its result: nothing waits for it."""
+    other.save("a", 1)
+    other.inject({"x": 1})
+    storage.get_flow_state()
+    uuid = storage.mirror.atom(name).uuid
+    storage.mirror.atom(name).payloads.clear()
+    key = storage.backend.keys.of_flow(storage.flow_uuid).atom(uuid)
+    admin.delete(key)
+
+    with pytest.raises(CorruptKey, match="is gone") as caught:
+        storage.fetch("x") if name == INJECTOR else storage.get("a")
+    assert caught.value.key == key

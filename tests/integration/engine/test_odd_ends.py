@@ -1,0 +1,177 @@
+"""Code of users, and their tools, that end in odd ways: the run ends, or goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from taskflow import retry, states, task
+from taskflow.patterns import graph_flow, linear_flow
+
+import redisflow
+from redisflow import observing
+from redisflow.engine.executors import PoolExecutor
+from redisflow.engine.processes import _Child
+from redisflow.errors import FlowCancelled
+from redisflow.scripts import catalogue
+from tests.support.noting import Note, line
+from tests.support.proxy import Proxy
+
+pytestmark = pytest.mark.one_server
+
+
+class Act(task.Task):
+    """Does what it is told to."""
+
+    def __init__(self, name, act):
+        super().__init__(name)
+        self.act = act
+
+    def execute(self):
+        """Do it."""
+        return self.act()
+
+
+class Boom(Exception):
+    """What a task raises here."""
+
+
+def boom():
+    """Raise it."""
+    raise Boom
+
+
+def test_executor_that_takes_nothing_more_ends_the_run(load, notes):
+    """What it raises comes out of run(), as in TaskFlow."""
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    engine = load(line(Note("a", notes)), executor=pool)
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.FAILURE
+
+
+def test_given_executor_is_waited_for():
+    """What still runs in it is not left behind: its atom would be given to others."""
+    gate, ended = threading.Event(), []
+    with ThreadPoolExecutor(1) as pool:
+        executor = PoolExecutor(1, pool)
+        executor.start()
+        executor.submit(lambda: gate.wait(20), ended.append)
+        stopping = threading.Thread(target=executor.stop)
+        stopping.start()
+        stopping.join(0.2)
+        assert stopping.is_alive()
+        gate.set()
+        stopping.join(20)
+    assert len(ended) == 1
+
+
+def test_task_that_exits_has_failed(load):
+    """A worker that ends with it would leave the same to the next, and so on."""
+    engine = load(line(Act("a", lambda: sys.exit(3))))
+
+    with pytest.raises(RuntimeError, match=r"sys.exit: SystemExit\(3\)"):
+        engine.run()
+    assert engine.storage.get_flow_state() == states.REVERTED
+
+
+def test_each_try_of_a_controller_has_a_round_of_its_own(load):
+    """And with it a key of its own, by which what it asks for is told apart."""
+    seen = []
+
+    class Tries(retry.Times):
+        def execute(self, history, *args, **kwargs):
+            current = redisflow.current()
+            seen.append((current.round, current.idempotency_key))
+            return super().execute(history, *args, **kwargs)
+
+    flow = linear_flow.Flow("f", retry=Tries(3, "tries")).add(Act("a", boom))
+    with pytest.raises(Boom):
+        load(flow).run()
+
+    assert [number for number, _ in seen] == [1, 2, 3]
+    assert len({key for _, key in seen}) == 3
+
+
+def test_nobody_is_told_of_what_is_not_left_out(load, notes):
+    """A decider says no to what is to be reverted by now: it is not ignored."""
+    told = []
+    a, b = Note("a", notes), Note("b", notes)
+    flow = graph_flow.Flow("f").add(a, b)
+
+    def decide(history):
+        engine.cancel("by the decider")
+        return False
+
+    flow.link(a, b, decider=decide)
+    engine = load(flow)
+    engine.atom_notifier.register(
+        "*", lambda state, details: told.append((details["task_name"], state))
+    )
+    with pytest.raises(FlowCancelled):
+        engine.run()
+
+    assert ("b", states.IGNORE) not in told
+    assert engine.storage.get_atom_state("b") == states.PENDING
+
+
+@contextlib.contextmanager
+def observed_by(observer):
+    """Have an observer for a while."""
+    observing.add(observer)
+    try:
+        yield
+    finally:
+        observing.remove(observer)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_observer_that_fails_at_the_end_changes_nothing(load, fails):
+    """Nor does one that would have a task's exception forgotten."""
+
+    class Clumsy(observing.Observer):
+        @contextlib.contextmanager
+        def doing(self, work):
+            with contextlib.suppress(Boom):
+                yield
+            raise KeyError("at the end")
+
+    engine = load(line(Act("a", boom if fails else lambda: 7)))
+    with observed_by(Clumsy()):
+        if fails:
+            with pytest.raises(Boom):
+                engine.run()
+        else:
+            engine.run()
+            assert engine.storage.get("a") == 7
+
+
+def test_failure_is_raised_as_it_was_when_an_answer_was_lost(server, namespace):
+    """This process has raised it: it has the exception itself."""
+    with Proxy(server.port) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}/0?namespace={namespace}&deadline_s=5"
+        engine = redisflow.load(line(Act("a", boom)), run_id="r1", url=url)
+        script = catalogue()["work_complete"]
+        engine.storage.backend.client.execute("SCRIPT", "LOAD", script.source)
+        proxy.arm("drop_reply", match=script.sha.encode())
+        with contextlib.closing(engine.storage.backend), pytest.raises(Boom):
+            engine.run()
+        assert proxy.hits == 1
+
+
+def test_report_of_a_child_whose_pipe_others_have_is_not_waited_for():
+    """What a worker has forked lives on, and has its pipe."""
+    reader, writer = os.pipe()
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        child = _Child(process, "w", reader)
+        try:
+            assert child.read_report() == {}
+        finally:
+            os.close(writer)
