@@ -7,6 +7,7 @@ which waits, counts and judges the further ones.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import random
 import threading
@@ -70,6 +71,8 @@ class Client:
         self._handle: Handle | None = None
         self._lines = Lines()
         self._seen = False
+        #: When the server could not be reached last, on the local clock.
+        self.troubled_at = -math.inf
         self._opening = threading.Lock()
         self._closing = threading.Event()
         _clients.add(self)
@@ -351,6 +354,8 @@ class Client:
         if isinstance(error, redis.DataError):
             raise TypeError(str(error)) from error
         fault = judge(error, sent=sent, seen=self._seen)
+        if fault.network:
+            self.troubled_at = monotonic()
         if fault.network and not self._seen:
             fault = connect.explain(fault, self.config)
         handle = self._handle

@@ -33,7 +33,13 @@ from redisflow.engine.settings import Settings
 from redisflow.engine.structure import Structure
 from redisflow.engine.watching import HALTED, Watch
 from redisflow.engine.worker import Worker
-from redisflow.errors import FlowLost, Refused, Unavailable, ValueRefused
+from redisflow.errors import (
+    FlowLost,
+    Refused,
+    StoreError,
+    Unavailable,
+    ValueRefused,
+)
 from redisflow.persistence import AtomRecord
 from redisflow.storage import Storage
 
@@ -152,7 +158,7 @@ class Loop:
         while not self._events.empty():
             event = self._events.get()
             if event is not _HINT:
-                with contextlib.suppress(FlowLost):
+                with contextlib.suppress(FlowLost, StoreError):
                     self._record(*event, capacity=0)
 
     def _hold(self, handout: Handout) -> None:

@@ -26,6 +26,8 @@ def settle_run(storage: Storage, run: int) -> None:
     if storage.get_flow_state() == states.SUSPENDING:
         scripts = storage.backend.scripts_of(storage.flow_uuid)
         carry_on_plan(storage, scripts, who=membership.id)
-    for item in worker.take(1, (), settles=True).items:
-        worker.finish(item)
-    membership.leave()
+    try:
+        for item in worker.take(1, (), settles=True).items:
+            worker.finish(item)
+    finally:
+        membership.leave()  # others need not wait for its lease
