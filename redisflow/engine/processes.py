@@ -89,9 +89,8 @@ class _Child:
 
     def read_report(self) -> dict[str, Any]:
         """Return what it told before it ended; {} if nothing."""
-        os.set_blocking(
-            self.report, False
-        )  # what it has forked may have the pipe still
+        # What it has forked may live on, and have the pipe still.
+        os.set_blocking(self.report, False)
         with os.fdopen(self.report, "rb", buffering=0) as pipe:
             text = pipe.read()
         try:
@@ -216,7 +215,7 @@ class LocalRun:
         next_sync = 0.0
         while outcome is None:
             self._look_after_children()
-            if self._stops and not self._children:
+            if self._stops and not self._children and not self.engine.outcome_known:
                 if not self._begun:
                     outcome = states.SUSPENDED
                     break
@@ -271,9 +270,8 @@ class LocalRun:
     def close(self) -> None:
         """Kill what is still running here, and disconnect."""
         try:
-            with contextlib.suppress(
-                StoreError, NotFound
-            ):  # leases end it, or it is gone
+            # With the server away leases end it; a flow that is gone needs no end.
+            with contextlib.suppress(StoreError, NotFound):
                 self.kill()
         finally:
             self._backend.close()

@@ -64,11 +64,14 @@ for i = 1, #args.records, 6 do
       if not atom then return {'UNKNOWN', r[i + 3]} end
     end
     local text = table.concat({r[i + 1], r[i + 2], uuid, r[i + 4], r[i + 5]}, '|')
-    if r[i + 1] == '+' then text = r[i + 4] end
+    local before, first = links_in(r[i + 5]), r[i] .. r[i + 1] == '0f'
+    if r[i + 1] == '+' then
+      text, before = r[i + 4], 0  -- links of a node, and no node
+    elseif before == 0 and not first then
+      fresh = false
+    end
     extra = extra + link_fields(r[i + 4]) + link_fields(r[i + 5])
     if atom then fresh = fresh and atom.state == 'PENDING' and atom.intention == 'EXECUTE' end
-    local before = r[i + 1] == '+' and 0 or links_in(r[i + 5])
-    fresh = fresh and (before > 0 or r[i + 1] == '+' or r[i] .. r[i + 1] == '0f')
     nodes[#nodes + 1] = {number = r[i], text = text, atom = atom, before = before}
   end
 end
