@@ -24,7 +24,9 @@ All methods are safe to call from the threads of one process.
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -109,6 +111,7 @@ class Mirror:
         self._reading = False
         self._scripts = scripts
         self._backend = backend
+        _mirrors.add(self)
 
     @property
     def behind(self) -> bool:
@@ -474,3 +477,20 @@ class Mirror:
             # them there.
             if not getattr(fresh.detail, name) and name not in fresh.payloads:
                 setattr(fresh.detail, name, value)
+
+    def after_fork(self) -> None:
+        """Believe nothing that another thread of the parent may have been amid."""
+        self.lock = threading.RLock()
+        self._reading = False
+        self._suspect = True
+
+
+_mirrors: weakref.WeakSet[Mirror] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for mirror in list(_mirrors):
+        mirror.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

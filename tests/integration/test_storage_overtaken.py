@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+
 import pytest
 from taskflow import exceptions, states
 from taskflow.types.failure import Failure
@@ -131,3 +135,27 @@ def test_an_atom_that_is_gone_is_named(storage, other, admin, name):
     with pytest.raises(CorruptKey, match="is gone") as caught:
         storage.fetch("x") if name == INJECTOR else storage.get("a")
     assert caught.value.key == key
+
+
+def test_the_child_of_a_fork_does_not_wait_for_threads_that_it_has_not(storage, other):
+    """A thread is reading when another one forks: the child reads for itself."""
+    storage.get_atom_state("a")
+    inside, go_on = threading.Event(), threading.Event()
+
+    def read():
+        with storage.mirror.lock:
+            inside.set()
+            go_on.wait(20)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert inside.wait(20)
+    other.set_atom_state("a", states.RUNNING)
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os._exit(0 if storage.get_atom_state("a") == states.RUNNING else 1)
+    _, status = os.waitpid(child, 0)
+    go_on.set()
+    reader.join(20)
+    assert status == 0
