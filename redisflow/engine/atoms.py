@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from taskflow import exceptions, retry, states, task
 from taskflow.types import notifier
-from taskflow.types.failure import Failure
 
 from redisflow.codec import failure_from
 from redisflow.engine.compiling import Atom
@@ -241,8 +240,8 @@ def _execute(atom: Any, arguments: Mapping[str, Any]) -> Outcome:
     try:
         atom.pre_execute()
         result = atom.execute(**arguments)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it raises
-        return Outcome(states.FAILURE, _failure_of(error), None)
+    except Exception as error:  # noqa: BLE001  # whatever a task raises is its result
+        return Outcome(states.FAILURE, failure_from(error), None)
     finally:
         atom.post_execute()
     return Outcome(states.SUCCESS, result, 1.0)
@@ -252,20 +251,8 @@ def _revert(atom: Any, arguments: Mapping[str, Any]) -> Outcome:
     try:
         atom.pre_revert()
         result = atom.revert(**arguments)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it raises
-        return Outcome(states.REVERT_FAILURE, _failure_of(error), None)
+    except Exception as error:  # noqa: BLE001  # whatever a task raises is its result
+        return Outcome(states.REVERT_FAILURE, failure_from(error), None)
     finally:
         atom.post_revert()
     return Outcome(states.REVERTED, result, 1.0)
-
-
-def _failure_of(error: Exception | SystemExit) -> Failure:
-    """Make a failure of what a task has raised.
-
-    One that calls ``sys.exit`` has failed: were its worker to end, each next one that
-    takes it would end as well.
-    """
-    if isinstance(error, SystemExit):
-        exited = RuntimeError(f"the task has called sys.exit: {error!r}")
-        error = exited.with_traceback(error.__traceback__)
-    return failure_from(error)

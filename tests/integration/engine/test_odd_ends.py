@@ -73,15 +73,6 @@ def test_given_executor_is_waited_for():
     assert len(ended) == 1
 
 
-def test_task_that_exits_has_failed(load):
-    """A worker that ends with it would leave the same to the next, and so on."""
-    engine = load(line(Act("a", lambda: sys.exit(3))))
-
-    with pytest.raises(RuntimeError, match=r"sys.exit: SystemExit\(3\)"):
-        engine.run()
-    assert engine.storage.get_flow_state() == states.REVERTED
-
-
 def test_each_try_of_a_controller_has_a_round_of_its_own(load):
     """And with it a key of its own, by which what it asks for is told apart."""
     seen = []
