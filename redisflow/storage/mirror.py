@@ -151,7 +151,7 @@ class Mirror:
             if record.name == INJECTOR:
                 values, rev = self._fetch_injected(record)
                 record.provides = {name: name for name in values}
-                if rev is not None and int(rev) == record.rev:
+                if rev == b"%d" % record.rev:
                     record.payloads[_INJECTED] = record.detail.results = values
         if anew:
             self._forget({record.uuid for record in changed})
@@ -312,15 +312,20 @@ class Mirror:
                 self._reading = False
 
     def _until_current(self, read: Callable[[], Read]) -> Read:
-        lost = ""
+        stuck = ""
         while True:
             try:
                 return read()
             except _Moved as moved:
-                if moved.gone and moved.key == lost:
-                    raise CorruptKey(f"key {lost} is gone", key=lost) from None
-                lost = moved.key if moved.gone else ""
+                shown = self.rev
                 self.sync()
+                if self.rev != shown:
+                    stuck = ""
+                elif stuck != moved.key:
+                    stuck = moved.key
+                else:  # twice, and the flow has not changed since
+                    what = "is gone" if moved.gone else "has another revision"
+                    raise CorruptKey(f"key {stuck} {what}", key=stuck) from None
 
     def fetch(self, names: Iterable[str], fields: tuple[str, ...]) -> None:
         """Bring fields of the atoms' results here, in one round trip.
@@ -378,7 +383,8 @@ class Mirror:
         Raises:
             _Moved: it is not.
         """
-        if rev is None or not record.rev <= int(rev) <= self.rev:
+        known = rev is not None and rev.isdigit()
+        if not known or not record.rev <= int(rev or 0) <= self.rev:
             key = self._scripts.keys.atom(record.uuid)
             raise _Moved(key, gone=rev is None)
 

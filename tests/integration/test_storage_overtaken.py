@@ -137,6 +137,23 @@ def test_an_atom_that_is_gone_is_named(storage, other, admin, name):
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize("rev", ["999999", "0", "many"])
+def test_an_atom_with_a_revision_that_is_none_of_the_flows_is_named(
+    storage, other, admin, rev
+):
+    """Somebody has written it: nobody waits for the flow to come to it."""
+    other.save("a", 1)
+    storage.get_flow_state()
+    key = storage.backend.keys.of_flow(storage.flow_uuid).atom(
+        storage.mirror.atom("a").uuid
+    )
+    admin.hset(key, "rev", rev)
+
+    with pytest.raises(CorruptKey, match="another revision") as caught:
+        storage.get("a")
+    assert caught.value.key == key
+
+
 def test_the_child_of_a_fork_does_not_wait_for_threads_that_it_has_not(storage, other):
     """A thread is reading when another one forks: the child reads for itself."""
     storage.get_atom_state("a")
