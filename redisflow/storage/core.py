@@ -26,6 +26,7 @@ from redisflow.persistence.names import as_name, as_uuid
 from redisflow.rwlock import FlowLock
 from redisflow.scripts import Argument, Reply
 from redisflow.storage.mirror import Mirror
+from redisflow.storage.payloads import Payloads
 
 ScopeFetcher = Callable[[str], Levels]
 Pairs = Mapping[str, Any]
@@ -43,6 +44,7 @@ class StorageCore:
     Attributes:
         writer: names this storage in the journal, and as the writer of results.
         mirror: this process's copy of the flow.
+        payloads: what it has fetched of results.
         raised_halts: failures of this process that have ended runs.
     """
 
@@ -65,6 +67,7 @@ class StorageCore:
         self._requests = itertools.count(1)
         self._lock = FlowLock(self._backend.client, self._scripts.keys)
         self.mirror = Mirror(flow_detail, self._scripts, self._backend)
+        self.payloads = Payloads(self.mirror, self._scripts, self._backend)
         #: Failures raised in this process, with their tracebacks, by atom and field.
         self._failures = self.mirror.raised
 

@@ -9,9 +9,7 @@ A write tells the revisions around it. If the one before is the mirror's, nobody
 else has changed anything, and the caller's own change can be applied here without
 asking; otherwise the mirror stays behind until `sync` asks for what has changed,
 which costs one round trip and what changed. Results and the histories of retries are
-not among it: they are fetched when somebody wants them, all that are wanted in one
-round trip, and kept until their atom is seen to have changed. What is fetched of an
-atom that has changed meanwhile is not kept: `consistently` begins such a reading again.
+not among it: see `redisflow.storage.payloads`.
 
 In another history of the server (see `redisflow.client.history`) a revision may mean
 something else. The flow's hash tells of it: ``server`` and ``epoch`` are not as they
@@ -27,47 +25,31 @@ import dataclasses
 import os
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection
+from typing import Any
 
 from taskflow.persistence import models
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import INJECTOR, Providers
-from redisflow.errors import CorruptKey, NotFound
+from redisflow.errors import NotFound
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.reading import SYNC_PAGE
 from redisflow.persistence.records import (
     AtomRecord,
     FlowRecord,
-    history_from,
     parse_atoms,
     parse_flow,
-    parse_payload,
 )
 from redisflow.scripts import FlowScripts
 
-Read = TypeVar("Read")
+#: Begins the fields of values that are injected into the flow.
+INJECTED = "value:"
 
-_INJECTED = "value:"
 _RAISED = "_redisflow_raised"
 
 #: What details show beside the state, and what is not transferred until it is needed.
 _SHOWN = ("results", "revert_results", "failure", "revert_failure")
-
-
-class _Moved(Exception):
-    """What was fetched is not what the mirror shows of its atom.
-
-    Args:
-        key: of the atom.
-        gone: whether there is no such key.
-    """
-
-    def __init__(self, key: str, *, gone: bool) -> None:
-        super().__init__(key)
-        self.key = key
-        self.gone = gone
 
 
 class Mirror:
@@ -108,7 +90,6 @@ class Mirror:
             _RAISED, {}
         )
         self.lock = threading.RLock()
-        self._reading = False
         self._scripts = scripts
         self._backend = backend
         _mirrors.add(self)
@@ -149,10 +130,10 @@ class Mirror:
         flow, changed = fresh
         for record in changed:
             if record.name == INJECTOR:
-                values, rev = self._fetch_injected(record)
+                values, rev = self.fetch_injected(record)
                 record.provides = {name: name for name in values}
                 if rev == b"%d" % record.rev:
-                    record.payloads[_INJECTED] = record.detail.results = values
+                    record.payloads[INJECTED] = record.detail.results = values
         if anew:
             self._forget({record.uuid for record in changed})
         # The atoms, and so the providers of a name, have one order everywhere.
@@ -229,24 +210,6 @@ class Mirror:
             fields = {**self.flow.fields, "state": state}
             self.flow = dataclasses.replace(self.flow, fields=fields)
 
-    def show_injected(
-        self, values: Mapping[str, Any], rev: int, *, whole: bool
-    ) -> None:
-        """Show values that were injected into the flow, if it had some before.
-
-        Args:
-            values: by name.
-            rev: the flow's revision with them.
-            whole: there are no others any more.
-        """
-        record = self.atom(INJECTOR)
-        record.rev = rev
-        known = record.payloads.get(_INJECTED)
-        if known is not None:
-            if whole:
-                known.clear()
-            known.update(values)
-
     def atom(self, name: str) -> AtomRecord:
         """Return an atom's record.
 
@@ -293,122 +256,7 @@ class Mirror:
             if any(flag in record.failed for flag in flags)
         ]
 
-    def consistently(self, read: Callable[[], Read]) -> Read:
-        """Read what may have to be fetched, all of it as of one revision.
-
-        No other thread changes the mirror meanwhile; where another process has changed
-        an atom, it is read from the beginning.
-
-        Args:
-            read: looks at records, and uses `fetch` and `injected`.
-        """
-        with self.lock:
-            if self._reading:
-                return read()  # a part of another reading
-            self._reading = True
-            try:
-                return self._until_current(read)
-            finally:
-                self._reading = False
-
-    def _until_current(self, read: Callable[[], Read]) -> Read:
-        stuck = ""
-        while True:
-            try:
-                return read()
-            except _Moved as moved:
-                shown = self.rev
-                self.sync()
-                if self.rev != shown:
-                    stuck = ""
-                elif stuck != moved.key:
-                    stuck = moved.key
-                else:  # twice, and the flow has not changed since
-                    what = "is gone" if moved.gone else "has another revision"
-                    raise CorruptKey(f"key {stuck} {what}", key=stuck) from None
-
-    def fetch(self, names: Iterable[str], fields: tuple[str, ...]) -> None:
-        """Bring fields of the atoms' results here, in one round trip.
-
-        To be called within `consistently`.
-
-        Args:
-            names: of the atoms.
-            fields: of the result hash. ``last`` is what ``execute`` returned last;
-                ``results`` of a retry is its whole history.
-        """
-        keys = self._scripts.keys
-        wanted: list[tuple[AtomRecord, list[str]]] = []
-        for record in map(self.atom, names):
-            missing = [record.last if field == "last" else field for field in fields]
-            missing = [field for field in missing if field not in record.payloads]
-            if missing:
-                wanted.append((record, missing))
-        if not wanted:
-            return
-        commands: list[tuple[Any, ...]] = []
-        for record, missing in wanted:
-            key = keys.result(record.uuid)
-            whole = record.type == "retry" and "results" in missing
-            commands.append(("HGETALL", key) if whole else ("HMGET", key, *missing))
-            commands.append(("HGET", keys.atom(record.uuid), "rev"))
-        replies = self._backend.client.execute_many(commands)
-        for (record, _), rev in zip(wanted, replies[1::2], strict=True):
-            self._check_current(record, rev)
-        for (record, missing), found in zip(wanted, replies[::2], strict=True):
-            self._keep_all(record, missing, found)
-
-    def _keep_all(
-        self,
-        record: AtomRecord,
-        fields: Sequence[str],
-        found: Mapping[bytes, bytes] | Sequence[bytes | None],
-    ) -> None:
-        """Keep what was fetched of an atom: fields, or the whole history of a retry."""
-        key = self._scripts.keys.result(record.uuid)
-        if isinstance(found, Mapping):
-            self._keep_history(record, found, key=key)
-            found = [found.get(field.encode()) for field in fields]
-        for field, data in zip(fields, found, strict=True):
-            if field not in record.payloads:
-                self._keep(record, field, data, key=key)
-
-    def _check_current(self, record: AtomRecord, rev: bytes | None) -> None:
-        """Look whether an atom is still as the mirror shows it.
-
-        Args:
-            record: what is shown.
-            rev: the atom's revision, read after whatever else was.
-
-        Raises:
-            _Moved: it is not.
-        """
-        known = rev is not None and rev.isdigit()
-        if not known or not record.rev <= int(rev or 0) <= self.rev:
-            key = self._scripts.keys.atom(record.uuid)
-            raise _Moved(key, gone=rev is None)
-
-    def injected(self) -> Mapping[str, Any]:
-        """Return the values injected into the flow, fetching them if need be.
-
-        Raises:
-            NotFound: nothing was injected.
-        """
-        return self.consistently(self._injected)
-
-    def _injected(self) -> Mapping[str, Any]:
-        record = self.atom(INJECTOR)
-        values = record.payloads.get(_INJECTED)
-        if values is None:
-            values, rev = self._fetch_injected(record)
-            self._check_current(record, rev)
-            record.payloads[_INJECTED] = record.detail.results = values
-            self.providers.declare(INJECTOR, {name: name for name in values})
-        return dict(values)
-
-    def _fetch_injected(
-        self, record: AtomRecord
-    ) -> tuple[dict[str, Any], bytes | None]:
+    def fetch_injected(self, record: AtomRecord) -> tuple[dict[str, Any], bytes | None]:
         """Ask for what is injected into the flow, and for the revision of that."""
         keys, decode = self._scripts.keys, self._backend.codec.decode
         key = keys.result(record.uuid)
@@ -416,34 +264,11 @@ class Mirror:
             [("HGETALL", key), ("HGET", keys.atom(record.uuid), "rev")]
         )
         values = {
-            name[len(_INJECTED) :].decode(): decode(data, key=key)
+            name[len(INJECTED) :].decode(): decode(data, key=key)
             for name, data in found.items()
-            if name.startswith(_INJECTED.encode())
+            if name.startswith(INJECTED.encode())
         }
         return values, rev
-
-    def _keep(
-        self, record: AtomRecord, field: str, data: bytes | None, *, key: str
-    ) -> None:
-        value = None
-        if data is not None:
-            value = parse_payload(field, data, self._backend.codec, key=key)
-            raised = self.raised.get(record.name, {}).get(field)
-            if raised is not None and value.matches(raised):
-                # This process has raised it: its own object has the traceback.
-                value = raised
-        record.payloads[field] = value
-        if hasattr(record.detail, field):
-            setattr(record.detail, field, value)
-
-    def _keep_history(
-        self, record: AtomRecord, found: Mapping[bytes, bytes], *, key: str
-    ) -> None:
-        for name, data in found.items():
-            if name.startswith(b"entry:"):
-                self._keep(record, name.decode(), data, key=key)
-        history = history_from(record.payloads)
-        record.payloads["results"] = record.detail.results = history
 
     def _adopt(self, fresh: AtomRecord, *, anew: bool) -> None:
         """Take over one atom as the server has it.
@@ -487,7 +312,6 @@ class Mirror:
     def after_fork(self) -> None:
         """Believe nothing that another thread of the parent may have been amid."""
         self.lock = threading.RLock()
-        self._reading = False
         self._suspect = True
 
 

@@ -92,7 +92,7 @@ class ResultMethods(StorageCore):
             NotFound: it has none in the state that it is in.
         """
         self._refresh()
-        return self.mirror.consistently(
+        return self.payloads.consistently(
             lambda: self._result_or_not_found(
                 *(atom_name, "results", "failure"),
                 allowed=EXECUTE_STATES_WITH_RESULTS,
@@ -109,7 +109,7 @@ class ResultMethods(StorageCore):
             NotFound: it has none in the state that it is in.
         """
         self._refresh()
-        return self.mirror.consistently(
+        return self.payloads.consistently(
             lambda: self._result_or_not_found(
                 *(atom_name, "revert_results", "revert_failure"),
                 allowed=_REVERT_STATES_WITH_RESULTS,
@@ -163,8 +163,8 @@ class ResultMethods(StorageCore):
         if not failed and record.detail.state not in allowed:
             deny(record, allowed)
         if atom_name == INJECTOR and field != "revert_results":
-            return self.mirror.injected()
-        self.mirror.fetch([atom_name], (field, failure_field))
+            return self.payloads.injected()
+        self.payloads.fetch([atom_name], (field, failure_field))
         failure = record.payloads.get(failure_field)
         if failure is not None:
             return failure
@@ -193,11 +193,11 @@ class ResultMethods(StorageCore):
     def _failures_in(self, field: str, flag: str) -> dict[str, Failure]:
         def read() -> dict[str, Failure]:
             names = self.mirror.failed(flag)
-            self.mirror.fetch(names, (field,))
+            self.payloads.fetch(names, (field,))
             return {name: self.mirror.atoms[name].payloads[field] for name in names}
 
         self._refresh()
-        return self.mirror.consistently(read)
+        return self.payloads.consistently(read)
 
 
 def put(record: AtomRecord, state: str, result: Any, rev: int) -> None:

@@ -85,11 +85,11 @@ class RetryMethods(StorageCore):
 
         def read() -> retry.History:
             record = self._expect(retry_name, "retry")
-            self.mirror.fetch([retry_name], ("results", "failure"))
+            self.payloads.fetch([retry_name], ("results", "failure"))
             return _as_history(record)
 
         self._refresh()
-        return self.mirror.consistently(read)
+        return self.payloads.consistently(read)
 
     def get_retry_histories(self) -> list[tuple[str, retry.History]]:
         """Return the name and the history of every retry of the flow."""
@@ -98,11 +98,11 @@ class RetryMethods(StorageCore):
             atoms = self.mirror.atoms.values()
             retries = [record for record in atoms if record.type == "retry"]
             names = [record.name for record in retries]
-            self.mirror.fetch(names, ("results", "failure"))
+            self.payloads.fetch(names, ("results", "failure"))
             return [(record.name, _as_history(record)) for record in retries]
 
         self._refresh()
-        return self.mirror.consistently(read)
+        return self.payloads.consistently(read)
 
 
 def _as_history(record: AtomRecord) -> retry.History:

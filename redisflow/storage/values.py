@@ -106,7 +106,9 @@ class ValueMethods(AtomMethods, ResultMethods):
                 if isinstance(data, bytes)
             }
             self.mirror.applied(
-                before, rev, lambda: self.mirror.show_injected(shown, rev, whole=whole)
+                before,
+                rev,
+                lambda: self.payloads.show_injected(shown, rev, whole=whole),
             )
         else:
             self.mirror.applied(-1, rev)
@@ -140,7 +142,7 @@ class ValueMethods(AtomMethods, ResultMethods):
         """Return what was injected into the flow, here or in any process."""
         if INJECTOR not in self.mirror.atoms:
             return dict(self._transients)
-        return {**self.mirror.injected(), **self._transients}
+        return {**self.payloads.injected(), **self._transients}
 
     def injected_into_atoms(self) -> dict[str, dict[str, Any]]:
         """Return what was injected into single atoms, by atom, where there is any."""
@@ -191,7 +193,7 @@ class ValueMethods(AtomMethods, ResultMethods):
             return self._lookup().fetch(name, many_handler)
 
         self._refresh()
-        return self.mirror.consistently(read)
+        return self.payloads.consistently(read)
 
     def fetch_all(
         self, many_handler: Callable[[list[Any]], Any] | None = None
@@ -203,7 +205,7 @@ class ValueMethods(AtomMethods, ResultMethods):
             return self._lookup().fetch_all(many_handler)
 
         self._refresh()
-        return self.mirror.consistently(read)
+        return self.payloads.consistently(read)
 
     def fetch_mapped_args(
         self,
@@ -250,7 +252,7 @@ class ValueMethods(AtomMethods, ResultMethods):
                 settled=settled,
             )
 
-        return self.mirror.consistently(read)
+        return self.payloads.consistently(read)
 
     def fetch_unsatisfied_args(
         self,
@@ -265,7 +267,7 @@ class ValueMethods(AtomMethods, ResultMethods):
             scope_walker = self._scope_fetcher(atom_name)
         elif not isinstance(scope_walker, Scope):
             scope_walker = [list(level) for level in scope_walker]  # walked again
-        return self.mirror.consistently(
+        return self.payloads.consistently(
             lambda: self._lookup().unsatisfied(
                 args_mapping,
                 injected=self._injected_into(atom_name),
@@ -283,7 +285,7 @@ class ValueMethods(AtomMethods, ResultMethods):
             if "E" in self.mirror.atom(name).failed
             or self.mirror.atom(name).detail.state in EXECUTE_STATES_WITH_RESULTS
         ]
-        self.mirror.fetch(with_results, ("last", "failure"))
+        self.payloads.fetch(with_results, ("last", "failure"))
 
     def _lookup(self) -> Lookup:
         return Lookup(
@@ -303,7 +305,7 @@ class ValueMethods(AtomMethods, ResultMethods):
 
     def _result_of(self, atom_name: str) -> Any:
         if atom_name == INJECTOR:
-            return self.mirror.injected()
+            return self.payloads.injected()
         return self._result(atom_name, "last", "failure", EXECUTE_STATES_WITH_RESULTS)
 
     def _injected_into(self, atom_name: str) -> list[Pairs]:
