@@ -139,9 +139,9 @@ class Course:
                 self._loop.hand_in_late()
             finally:
                 self._loop.watch.leave()
-        except BaseException:
+        except BaseException as error:
             # Whatever it was, the others must not wait for the lease.
-            self._leave()
+            self._leave(charged=isinstance(error, SystemExit))
             raise
         if outcome is None:
             self._membership.leave()
@@ -194,8 +194,8 @@ class Course:
         if self._told_state != state:
             self.moved(Move(self._told_state or old, state))
 
-    def _leave(self) -> None:
+    def _leave(self, *, charged: bool) -> None:
         try:
-            self._membership.leave()
+            self._membership.leave(charged=charged)
         except Exception as error:  # noqa: BLE001  # another one is on its way
             logger.warning("could not say goodbye: %s", error)

@@ -87,11 +87,18 @@ class Membership:
         """Whether the lease is known to be over."""
         return self._lease.lost.is_set()
 
-    def leave(self) -> None:
-        """Say goodbye; what is still held goes back to the others."""
+    def leave(self, *, charged: bool = False) -> None:
+        """Say goodbye; what is still held goes back to the others.
+
+        Args:
+            charged: this process ends for what it holds, which is charged with it as
+                with the death of a worker: it might end all others, too.
+        """
         lease.drop(self._lease)
-        more = 1
+        more = 0 if charged else 1
         try:
+            if charged:
+                self.sweep(self.id)
             while more:
                 reply = self._scripts.call("worker_leave", worker=self.id)
                 more = reply.fields[1]

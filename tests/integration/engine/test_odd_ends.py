@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from taskflow import retry, states, task
+from taskflow.exceptions import WrappedFailure
 from taskflow.patterns import graph_flow, linear_flow
 
 import redisflow
@@ -55,6 +56,23 @@ def test_executor_that_takes_nothing_more_ends_the_run(load, notes):
     with pytest.raises(RuntimeError, match="after shutdown"):
         engine.run()
     assert engine.storage.get_flow_state() == states.FAILURE
+
+
+def test_task_that_exits_costs_a_worker(open_run):
+    """It may end every process that comes: at ``max_attempts`` it fails instead."""
+    attempts = []
+
+    def exit_now():
+        attempts.append(redisflow.current().attempt)
+        sys.exit("gone")
+
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            open_run(line(Act("a", exit_now)), max_attempts=2).run()
+    with pytest.raises(WrappedFailure, match="WorkerLost"):
+        open_run(line(Act("a", exit_now)), max_attempts=2).run()
+
+    assert attempts == [0, 1]
 
 
 def test_given_executor_is_waited_for():
