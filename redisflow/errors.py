@@ -24,7 +24,7 @@
     │  ├─ StructureMismatch     joining a running flow with another structure
     │  └─ SubmissionDiffers     submitting a run once more as something else
     ├─ FlowCancelled            (+ taskflow ExecutionFailure) somebody had it reverted
-    ├─ WorkersFailed            no worker process can take part: engine.processes
+    ├─ WorkersFailed            no worker process can take part: engine.children
     └─ WorkerLost               an atom cost too many workers; stored as its failure
 
 What TaskFlow's code catches is also TaskFlow's class, so that code written for

@@ -14,7 +14,7 @@ from enum import IntEnum
 from taskflow import exceptions
 
 from redisflow import errors
-from redisflow.engine.processes import WorkersFailed
+from redisflow.engine.children import WorkersFailed
 
 
 class Status(IntEnum):

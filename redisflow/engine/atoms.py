@@ -237,22 +237,28 @@ class AtomRunner:
 
 
 def _execute(atom: Any, arguments: Mapping[str, Any]) -> Outcome:
+    hooked = isinstance(atom, task.Task)  # TaskFlow calls no hooks of controllers
     try:
-        atom.pre_execute()
+        if hooked:
+            atom.pre_execute()
         result = atom.execute(**arguments)
     except Exception as error:  # noqa: BLE001  # whatever a task raises is its result
         return Outcome(states.FAILURE, failure_from(error), None)
     finally:
-        atom.post_execute()
+        if hooked:
+            atom.post_execute()
     return Outcome(states.SUCCESS, result, 1.0)
 
 
 def _revert(atom: Any, arguments: Mapping[str, Any]) -> Outcome:
+    hooked = isinstance(atom, task.Task)
     try:
-        atom.pre_revert()
+        if hooked:
+            atom.pre_revert()
         result = atom.revert(**arguments)
     except Exception as error:  # noqa: BLE001  # whatever a task raises is its result
         return Outcome(states.REVERT_FAILURE, failure_from(error), None)
     finally:
-        atom.post_revert()
+        if hooked:
+            atom.post_revert()
     return Outcome(states.REVERTED, result, 1.0)

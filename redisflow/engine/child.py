@@ -1,4 +1,4 @@
-"""A worker process of `redisflow.engine.processes.LocalRun`.
+"""A worker process of `redisflow.engine.children`.
 
 It reads its task from standard input, takes part in the flow until the run is over, and
 ends with status 0 then, however the run ended: the parent looks for itself. What keeps

@@ -148,6 +148,8 @@ class Course:
         else:
             self._membership.forget()
             self._storage.get_flow_state()  # the flow detail shows the end, too
+            if outcome == states.SUSPENDED != self._told_state:
+                self._tell_state(states.RUNNING, states.SUSPENDING)
             self._tell_state(states.RUNNING, outcome)
         return outcome
 
@@ -170,6 +172,8 @@ class Course:
             runner = AtomRunner(self._storage, self._atom_notifier)
             atoms = self._structure.atoms
             runner.tell_changes(runner.states_of(atoms), states.PENDING, atoms)
+        if move.old == states.SUSPENDING and self.on_since is not None:
+            self._tell_state(states.RUNNING, move.old)  # somebody else has asked for it
         self._told_state = move.new
         self._notify(move)
 

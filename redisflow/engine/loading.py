@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,9 +60,13 @@ def load(
         Duplicate: two atoms have one name.
         StoreError: the server cannot be used.
     """
-    backend = RedisBackend.from_url(url)
-    opened = open_run(backend, flow, run_id=run_id)
-    return opened.engine(store=store, transient=transient, rerun=rerun, **options)
+    with contextlib.ExitStack() as undoing:
+        backend = RedisBackend.from_url(url)
+        undoing.callback(backend.close)
+        opened = open_run(backend, flow, run_id=run_id)
+        engine = opened.engine(store=store, transient=transient, rerun=rerun, **options)
+        undoing.pop_all()
+    return engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Part:
         began: when it was joined, on the local clock.
         outcome: how the run ended; None if it did not, or is not known.
         error: what the engine, or the flow, raised.
+        made: whether the factory has made the flow.
         leaving: whether it takes no more.
     """
 
@@ -47,6 +48,7 @@ class Part:
         self.began = monotonic()
         self.outcome: str | None = None
         self.error: BaseException | None = None
+        self.made = False
         self.leaving = False
         self._backend = backend
         self._allowed = allowed
@@ -98,6 +100,7 @@ class Part:
         flow = call.make_flow(
             lambda factory: allowed.check_factory(call.reference, factory)
         )
+        self.made = True
         options = {
             name: value for name, value in submission.options.items() if name in OPTIONS
         }

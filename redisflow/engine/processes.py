@@ -5,46 +5,33 @@ die, and tells the flow of a death at once, so that nobody waits for the dead on
 lease. It runs no task itself, and the flow does not need it: without the parent the
 workers go on until the run is over.
 
-A worker is ``python -m redisflow.engine.child``. What it is to do comes as JSON through
-its standard input; what it could not do goes back as a line through a pipe. Workers
-stand in process groups of their own, so that Ctrl-C reaches the parent alone, which
-then suspends the flow: each worker ends what it is doing and leaves.
+Ctrl-C reaches the parent alone, which then suspends the flow: each worker ends what it
+is doing and leaves. See `redisflow.engine.children` for the processes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import secrets
-import select
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
 from typing import Any
 
 from taskflow import states
 
-from redisflow.codec import Codec, dumps_plain, loads_plain
+from redisflow.codec import Codec
+from redisflow.engine.children import Children
 from redisflow.engine.factories import FactoryCall, FlowOrTask
-from redisflow.engine.loading import OpenedRun, open_run
-from redisflow.engine.membership import sweep, worker_id
+from redisflow.engine.loading import open_run
 from redisflow.engine.shared import SharedEngine
 from redisflow.errors import (
     ConfigError,
     InvalidState,
     NotFound,
-    RedisFlowError,
     StoreError,
-    StructureMismatch,
 )
 from redisflow.persistence import RedisBackend
 from redisflow.storage import Mirror
-
-logger = logging.getLogger(__name__)
 
 #: Longest time between two looks of the parent at its workers, in seconds.
 _LOOK_S = 0.2
@@ -52,57 +39,7 @@ _LOOK_S = 0.2
 #: How often the parent asks what has changed in the flow, in seconds.
 _SYNC_S = 0.2
 
-#: Workers that may fail to start, in a row, before the run is given up.
-_START_FAILURES = 3
-
-#: What a worker can meet that no other worker will fare better with.
-_HOPELESS = {"ConfigError": ConfigError, "StructureMismatch": StructureMismatch}
-
 Watcher = Callable[[Mirror], object]
-
-
-class WorkersFailed(RedisFlowError):
-    """The workers could not take part in the flow; says what the last one told.
-
-    Attributes:
-        error: the name of the exception that the worker met, or "".
-    """
-
-    def __init__(self, message: str, *, error: str = "") -> None:
-        super().__init__(message)
-        self.error = error
-
-
-@dataclass(slots=True)
-class _Child:
-    """A worker process.
-
-    Attributes:
-        process: the process.
-        worker: its id in the flow.
-        report: the pipe through which it tells what it could not do.
-    """
-
-    process: subprocess.Popen[bytes]
-    worker: str
-    report: int
-
-    def read_report(self) -> dict[str, Any]:
-        """Return what it told before it ended; {} if nothing."""
-        # What it has forked may live on, and have the pipe still.
-        os.set_blocking(self.report, False)
-        with os.fdopen(self.report, "rb", buffering=0) as pipe:
-            text = pipe.read()
-        try:
-            return dict(loads_plain(text)) if text else {}
-        except ValueError:
-            return {}
-
-
-@dataclass(slots=True)
-class _Counts:
-    deaths: list[str] = field(default_factory=list)
-    failed_starts: int = 0
 
 
 class LocalRun:
@@ -148,26 +85,32 @@ class LocalRun:
     ) -> None:
         if workers < 1:
             raise ConfigError(f"workers is at least 1, not {workers}")
-        self._call = call
+        task, options = _task_of(call), dict(options or {})
         self._workers = workers
-        self._url = url
-        self._options = dict(options or {})
-        self._output = output
-        self._environment = dict(environment or {})
         self.flow: FlowOrTask = call.make_flow()
-        self._backend = RedisBackend.from_url(url)
-        self._opened: OpenedRun = open_run(self._backend, self.flow, run_id=run_id)
-        self.run_id = self._opened.run_id
-        self._children: list[_Child] = []
-        self._counts = _Counts()
         #: Whether somebody has asked to suspend it, here or elsewhere.
         self._stops = False
         #: Whether it was asked for here; what has not begun cannot be told yet.
         self._asked = False
         #: Whether it was left so by an earlier run; that is gone on with.
         self._left_suspending = True
-        self.engine: SharedEngine = self._opened.engine(
-            store=store, rerun=rerun, **self._options
+        with contextlib.ExitStack() as undoing:
+            self._backend = RedisBackend.from_url(url)
+            undoing.callback(self._backend.close)
+            opened = open_run(self._backend, self.flow, run_id=run_id)
+            self.run_id = opened.run_id
+            self.engine: SharedEngine = opened.engine(
+                store=store, rerun=rerun, **options
+            )
+            undoing.pop_all()
+        # Not "the current one": the run may be over when the worker gets there.
+        options["run"] = self.engine.run_number
+        self._children = Children(
+            self.engine.storage,
+            {**task, "run_id": self.run_id, "url": url, "options": options},
+            max_attempts=int(options.get("max_attempts") or 3),
+            output=output,
+            environment=dict(environment or {}),
         )
 
     def __enter__(self) -> LocalRun:
@@ -184,17 +127,17 @@ class LocalRun:
     @property
     def deaths(self) -> int:
         """How many workers died and were replaced."""
-        return len(self._counts.deaths)
+        return len(self._children.deaths)
 
     @property
     def dead(self) -> list[str]:
         """Which workers died and were replaced, each with what became of it."""
-        return list(self._counts.deaths)
+        return list(self._children.deaths)
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are at work."""
-        return [child.process.pid for child in self._children]
+        return self._children.pids
 
     def run(self, watch: Watcher | None = None) -> str:
         """Run the flow to its end; returns the state in which it ended.
@@ -226,8 +169,9 @@ class LocalRun:
                     watch(self.engine.storage.mirror)
                 next_sync = monotonic() + _SYNC_S
             if outcome is None:
-                self._wait_for_deaths()
-        self._wait_for_children()
+                self._children.wait_for_an_end(_LOOK_S)
+        # They were woken to notice the end.
+        self._children.wait(self._backend.config.deadline_s + 5)
         self.engine.outcome()
         if watch is not None:
             watch(self.engine.storage.mirror)
@@ -260,12 +204,7 @@ class LocalRun:
 
     def kill(self) -> None:
         """Kill all workers; what they held goes back to the flow."""
-        for child in self._children:
-            child.process.kill()
-        for child in self._children:
-            child.process.wait()
-        for child in list(self._children):
-            self._bury(child)
+        self._children.kill()
 
     def close(self) -> None:
         """Kill what is still running here, and disconnect."""
@@ -275,42 +214,6 @@ class LocalRun:
                 self.kill()
         finally:
             self._backend.close()
-
-    def _start_child(self) -> None:
-        tag = secrets.token_hex(4)
-        reader, writer = os.pipe()
-        task = {
-            "reference": self._call.reference,
-            # Through a pipe of our own, without the hook that the server's values have.
-            "args": Codec().encode(list(self._call.args)).decode("latin-1"),
-            "kwargs": Codec().encode(dict(self._call.kwargs)).decode("latin-1"),
-            "run_id": self.run_id,
-            "url": self._url,
-            # Not "the current one": the run may be over when the worker gets there.
-            "options": {**self._options, "run": self.engine.run_number},
-            "tag": tag,
-            "report": writer,
-        }
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "redisflow.engine.child"],
-                stdin=subprocess.PIPE,
-                stdout=self._output,
-                stderr=self._output,
-                env={**os.environ, **self._environment},
-                pass_fds=(writer,),
-                process_group=0,
-            )
-        finally:
-            os.close(writer)
-        assert process.stdin is not None  # noqa: S101  # asked for just above
-        try:
-            with process.stdin as stdin:
-                stdin.write(dumps_plain(task))
-        except BrokenPipeError:
-            pass  # it died at once: that is noticed like any other death
-        child = _Child(process, worker_id(process.pid, tag), reader)
-        self._children.append(child)
 
     def _look_at_flow(self) -> str | None:
         """Return how the run has ended, if it has, and note whether it is to stop."""
@@ -323,68 +226,27 @@ class LocalRun:
             self._ask_to_suspend()
         return outcome
 
-    def _wait_for_deaths(self) -> None:
-        """Wait a moment, or until a worker has ended: its pipe closes then."""
-        pipes = [child.report for child in self._children]
-        select.select(pipes, [], [], _LOOK_S)
-
     def _look_after_children(self) -> None:
         """Replace workers that have ended; before the first look there are none."""
-        for child in list(self._children):
-            status = child.process.poll()
-            if status is None:
-                continue
-            report = self._bury(child)
-            if self._look_at_flow() is not None:
-                continue
-            self._note_end(child, status, report)
+        for end in self._children.bury():
+            if self._look_at_flow() is None:
+                atoms = max(1, len(self.engine.storage.mirror.atoms))
+                self._children.note(end, limit=10 + 5 * self._workers * atoms)
         if self.engine.outcome_known or self._stops:
             return
         while len(self._children) < self._workers:
-            self._start_child()
+            self._children.start()
 
-    def _note_end(self, child: _Child, status: int, report: dict[str, Any]) -> None:
-        """Count how a worker ended early, and give up if it is hopeless."""
-        counts = self._counts
-        if report.get("fatal"):
-            counts.failed_starts += 1
-            error = report.get("error", "")
-            if error in _HOPELESS:
-                raise _HOPELESS[error](report["message"])
-            if counts.failed_starts >= _START_FAILURES:
-                raise WorkersFailed(report["message"], error=error)
-            return
-        counts.failed_starts = 0
-        how = (
-            f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
-        )
-        counts.deaths.append(f"{child.worker} {how}")
-        logger.warning("worker %s %s: another takes its place", child.worker, how)
-        limit = 10 + 5 * self._workers * max(1, len(self.engine.storage.mirror.atoms))
-        if self.deaths >= limit:
-            raise WorkersFailed(f"{self.deaths} workers have died: the run is given up")
 
-    def _bury(self, child: _Child) -> dict[str, Any]:
-        """Take a child that has ended off the list, and what it held back."""
-        self._children.remove(child)
-        report = child.read_report()
-        storage = self.engine.storage
-        scripts = self._backend.scripts_of(storage.flow_uuid)
-        attempts = int(self._options.get("max_attempts") or 3)
-        sweep(scripts, storage, child.worker, max_attempts=attempts)
-        return report
-
-    def _wait_for_children(self) -> None:
-        """Let the workers notice the end; they were woken for it."""
-        for child in list(self._children):
-            try:
-                child.process.wait(timeout=self._backend.config.deadline_s + 5)
-            except subprocess.TimeoutExpired:
-                logger.warning("worker %s does not end: it is killed", child.worker)
-                child.process.kill()
-                child.process.wait()
-            self._children.remove(child)
-            child.read_report()
+def _task_of(call: FactoryCall) -> dict[str, Any]:
+    """Tell a worker what makes the flow, as JSON can."""
+    # Through a pipe of our own, without the hook that the server's values have.
+    codec = Codec()
+    return {
+        "reference": call.reference,
+        "args": codec.encode(list(call.args)).decode("latin-1"),
+        "kwargs": codec.encode(dict(call.kwargs)).decode("latin-1"),
+    }
 
 
 def run(

@@ -304,7 +304,7 @@ class Serving:
             self._tell(submission.run_id, f"{part.outcome} {took}", error)
         elif error is None:
             self._tell(submission.run_id, "left", None)
-        elif isinstance(error, NotFound):
+        elif isinstance(error, NotFound) and part.made:  # it was removed
             self._tell(submission.run_id, "left", error)
         elif isinstance(error, NotAllowed):
             self._left[submission.uuid] = _Left(submission.request, None)

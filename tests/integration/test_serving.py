@@ -328,6 +328,14 @@ def test_factory_that_raises_is_not_tried_in_a_loop(serve, submit, field):
     assert Path("notes").read_text() == "raises\n" * 2
 
 
+def test_factory_that_finds_nothing_is_not_taken_for_a_removed_flow(serve, submit):
+    """What it looks for is not the flow: it is left alone like any that raises."""
+    submit("misses")
+    worker = serve()
+    eventually(lambda: worker.told("r1: left alone for 30 s"))
+    assert Path("notes").read_text() == "misses\n"
+
+
 def test_missing_argument_is_told_and_can_be_given(serve, submit, field):
     """A flow without a value that it needs waits; submitting it with it is enough."""
     submit()

@@ -13,6 +13,7 @@ from redisflow.persistence import RedisBackend
 FLOWS = """\
 import os, pathlib, time
 from taskflow import task
+from redisflow.errors import NotFound
 from taskflow.patterns import linear_flow, unordered_flow
 
 def note(line):
@@ -56,6 +57,10 @@ def failing():
 def raises():
     note("raises")
     raise KeyError("no such host")
+
+def misses():
+    note("misses")
+    raise NotFound("no such order")
 """
 
 

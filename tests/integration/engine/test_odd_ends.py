@@ -11,15 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from taskflow import retry, states, task
-from taskflow.exceptions import WrappedFailure
+from taskflow.exceptions import MissingDependencies, WrappedFailure
 from taskflow.patterns import graph_flow, linear_flow
+from taskflow.persistence import models
 
 import redisflow
 from redisflow import observing
+from redisflow.engine.children import Child, Children, End, WorkersFailed
 from redisflow.engine.executors import PoolExecutor
-from redisflow.engine.processes import _Child
 from redisflow.errors import FlowCancelled
 from redisflow.scripts import catalogue
+from tests.support.eventually import eventually
 from tests.support.noting import Note, line
 from tests.support.proxy import Proxy
 
@@ -89,6 +91,34 @@ def test_given_executor_is_waited_for():
         gate.set()
         stopping.join(20)
     assert len(ended) == 1
+
+
+def test_controllers_have_no_hooks(load, notes):
+    """TaskFlow calls those of tasks alone."""
+
+    class Hooked:
+        def pre_execute(self):
+            notes.append(f"before {self.name}")
+
+        def post_execute(self):
+            notes.append(f"after {self.name}")
+
+        def pre_revert(self):
+            notes.append(f"before undoing {self.name}")
+
+        def post_revert(self):
+            notes.append(f"after undoing {self.name}")
+
+    class Undone(Hooked, Act):
+        pass
+
+    class Never(Hooked, retry.AlwaysRevert):
+        pass
+
+    flow = linear_flow.Flow("f", retry=Never("never")).add(Undone("a", boom))
+    with pytest.raises(Boom):
+        load(flow).run()
+    assert notes == ["before a", "after a", "before undoing a", "after undoing a"]
 
 
 def test_each_try_of_a_controller_has_a_round_of_its_own(load):
@@ -175,11 +205,33 @@ def test_failure_is_raised_as_it_was_when_an_answer_was_lost(server, namespace):
         assert proxy.hits == 1
 
 
+@pytest.mark.parametrize(("lived_s", "gives_up"), [(0.5, True), (600.0, False)])
+def test_workers_that_meet_an_outage_have_not_failed_to_start(
+    lived_s, gives_up, backend
+):
+    """Three that do not get to work are enough; three that had been at it are not."""
+    storage = redisflow.Storage(models.FlowDetail("f", "u"), backend)
+    children = Children(storage, {}, max_attempts=3, output=None, environment={})
+    report = {"fatal": True, "error": "Unavailable", "message": "no server"}
+    ends = [End(f"w{number}", 70, lived_s, report) for number in range(3)]
+    with pytest.raises(WorkersFailed) if gives_up else contextlib.nullcontext():
+        for end in ends:
+            children.note(end, limit=100)
+
+
+def test_engine_that_cannot_be_loaded_leaves_no_connection(admin, url, notes):
+    """Nobody has it, so nobody could close its backend."""
+    before = len(admin.client_list())
+    with pytest.raises(MissingDependencies):
+        redisflow.load(line(Note("a", notes, requires=["x"])), run_id="r1", url=url)
+    eventually(lambda: len(admin.client_list()) == before)
+
+
 def test_report_of_a_child_whose_pipe_others_have_is_not_waited_for():
     """What a worker has forked lives on, and has its pipe."""
     reader, writer = os.pipe()
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        child = _Child(process, "w", reader)
+        child = Child(process, "w", reader)
         try:
             assert child.read_report() == {}
         finally:

@@ -62,6 +62,40 @@ def test_all_engines_raise_what_made_the_flow_fail(open_run):
     assert [failure.exception_str for failure in wrapped] == ["both"]
 
 
+def test_all_engines_hear_that_the_flow_suspends(open_run):
+    """Whoever has asked for it, each hears of SUSPENDING and of SUSPENDED once."""
+    meet, gate = threading.Barrier(3), threading.Event()
+
+    def stop():
+        meet.wait(20)
+        return gate.wait(20)
+
+    def flow():
+        both = unordered_flow.Flow("both").add(Call("a", stop), Call("b", stop))
+        return line(both, Call("c", gate.wait))
+
+    heard = ([], [])
+    one, two = engines = open_run(flow()), open_run(flow())
+    for engine, moves in zip(engines, heard, strict=True):
+        engine.notifier.register(
+            "*",
+            lambda state, details, moves=moves: moves.append(
+                (details["old_state"], state)
+            ),
+        )
+    with running(one) as first, running(two) as second:
+        meet.wait(20)
+        elsewhere = open_run(flow())
+        elsewhere.compile()
+        elsewhere.suspend()
+        gate.set()
+        first.result(30)
+        second.result(30)
+    for moves in heard:
+        assert moves[-2:] == [("RUNNING", "SUSPENDING"), ("SUSPENDING", "SUSPENDED")]
+        assert len(set(moves)) == len(moves)
+
+
 def test_a_failure_is_not_lost_when_others_change_the_flow(load, url):
     """A change by another storage just before and during a task hides nothing of it."""
 
