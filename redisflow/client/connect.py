@@ -58,6 +58,7 @@ CONNECT_TIMEOUT_S = 2.0
 
 #: Threads that wait hold a connection each; the server's own limit is 10,000.
 MAX_CONNECTIONS = 1000
+_FEWEST_CONNECTIONS = 2
 
 _CONNECTIONS: Mapping[str, type] = {
     "tcp": Connection,
@@ -126,6 +127,9 @@ def options_of(config: Config, histories: Histories) -> dict[str, Any]:
             options[name] = read(value) if read and isinstance(value, str) else value
         except ValueError:
             raise ConfigError(f"{name} {value!r}: redis-py cannot read it") from None
+    if (most := options["max_connections"]) < _FEWEST_CONNECTIONS:
+        least = _FEWEST_CONNECTIONS
+        raise ConfigError(f"max_connections {most}: {least} at least, one for waiting")
     name = options.pop("client_name", "redisflow")
     options["redis_connect_func"] = functools.partial(_greet, name, histories)
     if config.username is not None:

@@ -284,9 +284,12 @@ def test_tls_to_a_plain_port_is_told(server):
         client.execute("PING")
 
 
-@pytest.mark.parametrize("query", ["foo=1", "decode_responses=1", "socket_timeout=x"])
-def test_unknown_options_are_named(query):
-    """An option that redis-py lacks, or that is ours, is named by the client."""
+@pytest.mark.parametrize(
+    "query",
+    ["foo=1", "decode_responses=1", "socket_timeout=x", "max_connections=1"],
+)
+def test_options_that_cannot_be_used_are_named(query):
+    """One that redis-py lacks, that is ours, or that leaves none to wait with."""
     with pytest.raises(ConfigError, match=query.split("=")[0]):
         Client(parse_url(f"redis://a?{query}"))
 
