@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redisflow.cli.flows import FlowView
-from redisflow.cli.nodes import BEGIN, END, GATES, RETRY, Node, begins_of, flows_of
+from redisflow.cli.nesting import begins_of, flows_of
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import state_of
+from redisflow.persistence.nodes import BEGIN, END, GATES, RETRY
 
 #: State -> fill and border.
 FILLS: Mapping[str, tuple[str, str]] = {
@@ -77,8 +78,9 @@ class Picture:
     boxes: Mapping[int, Box]
 
     @classmethod
-    def of(cls, view: FlowView, nodes: Mapping[int, Node]) -> Picture:
+    def of(cls, view: FlowView) -> Picture:
         """Make the picture of a flow."""
+        nodes = view.nodes
         by_uuid = {atom.uuid: atom for atom in view.atoms}
         around, begins = flows_of(nodes), begins_of(nodes)
         boxes = {}

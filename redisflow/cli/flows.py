@@ -12,8 +12,10 @@ from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.problems import UsageProblem
 from redisflow.client import Client
+from redisflow.errors import CorruptKey
 from redisflow.keys import FlowKeys, flow_uuid_of
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.nodes import Node, parse_nodes
 from redisflow.persistence.reading import read_flow
 from redisflow.persistence.records import (
     FAILURE_FIELDS,
@@ -38,7 +40,7 @@ class FlowView:
         atoms: in the order of the graph, without TaskFlow's injector.
         failures: of these atoms, by name and by field.
         workers: worker -> seconds left of its lease, of those alive.
-        graph: node number -> the node as the scripts keep it.
+        nodes: of the structure, by number.
         now_ms: the moment, by the server's clock.
     """
 
@@ -46,7 +48,7 @@ class FlowView:
     atoms: Sequence[AtomRecord]
     failures: Mapping[str, Mapping[str, Failure]]
     workers: Mapping[str, float]
-    graph: Mapping[bytes, bytes]
+    nodes: Mapping[int, Node]
     now_ms: float
 
 
@@ -93,6 +95,7 @@ def read_view(backend: RedisBackend, uuid: str) -> FlowView:
 
     Raises:
         FlowLost: it is gone.
+        CorruptKey: it, or its structure, cannot be read.
     """
     scripts = backend.scripts_of(uuid)
     record, atoms = read_flow(scripts, backend)
@@ -112,9 +115,20 @@ def read_view(backend: RedisBackend, uuid: str) -> FlowView:
             for worker, deadline in leases
             if now_ms <= float(deadline) < float("inf")
         },
-        graph,
+        _nodes_of(graph, key=keys.graph),
         now_ms,
     )
+
+
+def _nodes_of(graph: Mapping[bytes, bytes], *, key: str) -> Mapping[int, Node]:
+    rows = {name.decode(errors="replace"): row for name, row in graph.items()}
+    rows.pop("-", None)
+    nodes, strange = parse_nodes(
+        {name: row.decode(errors="replace") for name, row in rows.items()}
+    )
+    if strange:
+        raise CorruptKey(f"key {key}: node {strange[0]!r} cannot be read", key=key)
+    return nodes
 
 
 def _failures(

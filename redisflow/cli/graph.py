@@ -12,7 +12,6 @@ import typer
 
 from redisflow.cli.drawing import Picture, to_dot, to_mermaid, to_svg
 from redisflow.cli.flows import find_flow, read_view
-from redisflow.cli.nodes import parse_nodes
 from redisflow.cli.options import READING_STATUS, RunArgument, Url
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.terminal import whole_output
@@ -71,7 +70,7 @@ def graph(
     """Draw the structure of a run, coloured by the states of its atoms."""
     with contextlib.closing(backend_to_look(url)) as backend:
         view = read_view(backend, find_flow(backend, run))
-    picture = Picture.of(view, parse_nodes(view.graph))
+    picture = Picture.of(view)
     text = _WRITERS[form or _format_of(to)](picture)
     if to is None:
         with whole_output():

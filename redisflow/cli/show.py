@@ -36,7 +36,7 @@ from redisflow.cli.progress import counts_text, state_of, state_text
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import BAD, duration, worker_text
 from redisflow.cli.unreadable import backend_to_look
-from redisflow.cli.waits import waiting_for
+from redisflow.cli.waits import waits_in
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.persistence.records import AtomRecord
 
@@ -177,7 +177,7 @@ def _chosen(atoms: Sequence[AtomRecord], rows: int) -> list[AtomRecord]:
 
 
 def _print_table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) -> None:
-    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_SHOWN + 1)
+    waits = waits_in(view.nodes, view.atoms, limit=_WAITS_SHOWN + 1)
     dull: dict[str, Sequence[str]] = {"OWNER": ("-",), "WAITS FOR": ("",)}
     if console.width < _WIDE:  # what says nothing gives way where there is little room
         dull |= {
@@ -253,7 +253,7 @@ def _document(view: FlowView) -> dict[str, Any]:
 
 
 def _records(view: FlowView) -> Iterator[dict[str, Any]]:
-    waits = waiting_for(view.graph, view.atoms, limit=_WAITS_IN_JSON)
+    waits = waits_in(view.nodes, view.atoms, limit=_WAITS_IN_JSON)
     for atom in view.atoms:
         yield _atom(view, atom, waits.get(atom.name, ()))
 

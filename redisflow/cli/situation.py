@@ -13,10 +13,10 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from redisflow.cli.flows import FlowView, read_view
-from redisflow.cli.nodes import Node, parse_nodes
 from redisflow.keys import FlowKeys
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
+from redisflow.persistence.nodes import Node
 from redisflow.persistence.records import AtomRecord
 from redisflow.rwlock import FlowLock, LockOwner
 
@@ -122,16 +122,15 @@ def read_situation(backend: RedisBackend, uuid: str) -> Situation:
             *(("HGET", keys.flow, name) for name in halts),
         ],
     )
-    nodes = parse_nodes(view.graph)
     by_uuid = {atom.uuid: atom for atom in view.atoms}
     lock = FlowLock(backend.client, keys)
     deadlines = {worker.decode(): float(score) for worker, score in leases}
     return Situation(
         view=view,
-        nodes=nodes,
+        nodes=view.nodes,
         atoms={
             number: by_uuid[node.atom]
-            for number, node in nodes.items()
+            for number, node in view.nodes.items()
             if node.atom in by_uuid
         },
         claims=_claims(claims, deadlines, view.now_ms),

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from redisflow.cli.flows import FlowView, find_flow, read_view
 from redisflow.cli.layout import is_fitted, print_parts, shortened
-from redisflow.cli.nodes import BEGIN, END, RETRY, Node, flows_of, parse_nodes
+from redisflow.cli.nesting import flows_of
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -28,6 +28,7 @@ from redisflow.cli.progress import counts_text, state_of, state_text, to_be_done
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import BAD, worker_text
 from redisflow.cli.unreadable import backend_to_look
+from redisflow.persistence.nodes import BEGIN, END, RETRY, Node
 from redisflow.persistence.records import AtomRecord
 
 EPILOG = f"""\
@@ -86,32 +87,29 @@ def tree(
 
         def read() -> Report:
             view = read_view(backend, uuid)
-            nodes = parse_nodes(view.graph)
             return Report(
-                human=lambda console: _print(view, nodes, console, every=every),
+                human=lambda console: _print(view, console, every=every),
                 document=lambda: {
                     "flow_uuid": uuid,
                     "name": view.record.fields["name"],
                     "state": view.record.state or "PENDING",
-                    "nodes": list(_records(view, nodes)),
+                    "nodes": list(_records(view)),
                 },
-                records=lambda: _records(view, nodes),
+                records=lambda: _records(view),
             )
 
         show_report(read, output, watch)
 
 
-def _print(
-    view: FlowView, nodes: Mapping[int, Node], console: Console, *, every: bool
-) -> None:
+def _print(view: FlowView, console: Console, *, every: bool) -> None:
     fields = view.record.fields
     name = Text(printable(fields["name"]), "bold")
     state = state_text(view.record.state or "PENDING")
-    if not nodes:
+    if not view.nodes:
         print_parts(console, [name, state])
         console.print("the flow's structure is not in Redis yet")
         return
-    drawn = _Drawing(view, nodes, every=every)
+    drawn = _Drawing(view, every=every)
     first, *others = drawn.lines(console.width if is_fitted(console) else _NO_LIMIT)
     print_parts(console, [name, state, first])
     for line in others:
@@ -121,11 +119,9 @@ def _print(
 class _Drawing:
     """The lines of a tree."""
 
-    def __init__(
-        self, view: FlowView, nodes: Mapping[int, Node], *, every: bool
-    ) -> None:
+    def __init__(self, view: FlowView, *, every: bool) -> None:
         by_uuid = {atom.uuid: atom for atom in view.atoms}
-        self._nodes = nodes
+        nodes = self._nodes = view.nodes
         self._atoms = {n: by_uuid.get(node.atom) for n, node in nodes.items()}
         self._every = every
         self._flows = _collect(nodes, self._atoms)
@@ -213,8 +209,9 @@ def _atom_text(atom: AtomRecord | None, node: Node, room: int) -> Text:
     return Text.assemble(name, line)
 
 
-def _records(view: FlowView, nodes: Mapping[int, Node]) -> Iterator[dict[str, Any]]:
+def _records(view: FlowView) -> Iterator[dict[str, Any]]:
     by_uuid = {atom.uuid: atom for atom in view.atoms}
+    nodes = view.nodes
     around = flows_of(nodes)
     for number, node in nodes.items():
         if node.kind == END:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from redisflow.cli.nodes import GATES, Node, parse_nodes
+from redisflow.persistence.nodes import GATES, Node
 from redisflow.persistence.records import AtomRecord
 
 _PASSING_STATES = ("SUCCESS", "IGNORE")
@@ -22,27 +22,19 @@ _DONE_OR_FAILED = ("SUCCESS", "FAILURE")
 Waits = dict[str, list[str]]
 
 
-def waiting_for(
-    graph: Mapping[bytes, bytes], atoms: Sequence[AtomRecord], *, limit: int
+def waits_in(
+    nodes: Mapping[int, Node], atoms: Sequence[AtomRecord], *, limit: int
 ) -> Waits:
     """Tell what each pending atom that is to be executed waits for.
 
     Args:
-        graph: node number -> kind, priority, atom's uuid, links after and before; or
-            how many links, which stand in fields of their own.
+        nodes: of the flow's structure.
         atoms: of the flow.
         limit: how many names are given for one atom.
 
     Returns:
         Atom's name -> names of what it waits for; none for those that wait for nothing.
     """
-    return waits_in(parse_nodes(graph), atoms, limit=limit)
-
-
-def waits_in(
-    nodes: Mapping[int, Node], atoms: Sequence[AtomRecord], *, limit: int
-) -> Waits:
-    """Tell what each pending atom waits for, as `waiting_for` does."""
     held_back = _held_back(
         nodes, sorted(nodes), atoms, lambda node: node.before, _passes, limit=limit
     )

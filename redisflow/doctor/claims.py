@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from taskflow import states
 
 from redisflow.doctor.findings import Finding
-from redisflow.doctor.snapshot import Snapshot, read_graph
+from redisflow.doctor.snapshot import Snapshot
+from redisflow.persistence.nodes import parse_nodes
 
 #: The states of an atom while a worker holds an item of it.
 _HELD_IN = {
@@ -57,7 +58,7 @@ def _owners(
     found: Callable[..., Finding],
 ) -> Iterator[Finding]:
     """Compare claims with what the atoms say of themselves."""
-    nodes, _ = read_graph(snapshot)
+    nodes, _ = parse_nodes(snapshot.hashes["graph"])
     owned: dict[str, str] = {}
     for item, claim in held.items():
         number, _, kind = item.partition(":")

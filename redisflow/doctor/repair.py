@@ -15,10 +15,11 @@ from taskflow import states
 from redisflow.doctor.findings import Finding
 from redisflow.doctor.flows import judge
 from redisflow.doctor.namespace import check_namespace
-from redisflow.doctor.snapshot import Snapshot, read_graph, take_snapshot
+from redisflow.doctor.snapshot import Snapshot, take_snapshot
 from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.submissions import Submissions
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.nodes import parse_nodes
 from redisflow.storage import Storage
 
 _BATCH = 500
@@ -126,7 +127,7 @@ def _misplaced(snapshot: Snapshot, rules: set[str]) -> list[str]:
 
 def _unfinished(snapshot: Snapshot) -> int:
     """Count the atoms of the structure that are neither done nor undone."""
-    nodes, strange = read_graph(snapshot)
+    nodes, strange = parse_nodes(snapshot.hashes["graph"])
     if strange or snapshot.flow.get("starter"):
         return int(snapshot.flow["unfinished"])
     return sum(

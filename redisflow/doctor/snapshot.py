@@ -7,7 +7,6 @@ large ones: whatever the scripts change shows in one of them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,26 +35,6 @@ _HEAD = ("flow", "claims", "ready", "plan", "missing")
 
 _PAGE = 500
 _TRIES = 5
-_NODE = re.compile(r"([fetr]\??)\|(-?\d+)\|([^|]*)\|([\d,]*|\*\d+)\|([\d,]*|\*\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node of the structure.
-
-    Attributes:
-        number: in the order of the graph.
-        kind: ``f`` and ``e`` the beginning and the end of a flow, ``t`` and ``r``.
-        atom: uuid of its atom, or "".
-        after: numbers of the nodes after it.
-        before: numbers of those before it.
-    """
-
-    number: int
-    kind: str
-    atom: str
-    after: Sequence[int]
-    before: Sequence[int]
 
 
 @dataclass
@@ -238,42 +217,6 @@ def _read_journal(client: Client, snapshot: Snapshot) -> None:
         if len(rows) < _PAGE:
             return
         start = f"({text(rows[-1][0])}"
-
-
-def read_graph(snapshot: Snapshot) -> tuple[dict[int, Node], list[str]]:
-    """Read the structure; returns its nodes, and the fields that are not understood."""
-    rows = snapshot.hashes["graph"]
-    nodes: dict[int, Node] = {}
-    strange: list[str] = []
-    for name, value in rows.items():
-        if not name.isdigit():
-            if not re.fullmatch(r"\d+:(after|before):\d+", name):
-                strange.append(name)
-            continue
-        found = _NODE.fullmatch(value)
-        links = found and [
-            _links(rows, f"{name}:{way}", found[group])
-            for way, group in (("after", 4), ("before", 5))
-        ]
-        if found is None or links is None or None in links:
-            strange.append(name)
-            continue
-        number = int(name)
-        after, before = (each or [] for each in links)
-        nodes[number] = Node(number, found[1], found[3], after, before)
-    return nodes, strange
-
-
-def _links(rows: Mapping[str, str], prefix: str, listed: str) -> list[int] | None:
-    """Read links; many of them are counted, and stand in fields of their own."""
-    if not listed.startswith("*"):
-        return [int(link) for link in listed.split(",") if link]
-    found: list[int] = []
-    field_number = 0
-    while (row := rows.get(f"{prefix}:{field_number}")) is not None:
-        found += [int(link) for link in row.split(",") if link.isdigit()]
-        field_number += 1
-    return found if len(found) == int(listed[1:]) else None
 
 
 def text(data: bytes) -> str:

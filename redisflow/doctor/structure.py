@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from taskflow import states
 
 from redisflow.doctor.findings import Finding
-from redisflow.doctor.snapshot import Node, Snapshot, read_graph
+from redisflow.doctor.snapshot import Snapshot
+from redisflow.persistence.nodes import Node, parse_nodes
 
 _PASSING = (states.SUCCESS, states.IGNORE)
 _PASSING_INTENTIONS = (states.EXECUTE, states.IGNORE)
@@ -21,7 +22,7 @@ def judge(snapshot: Snapshot, found: Callable[..., Finding]) -> Iterator[Finding
     """Give what is wrong with the structure and with what is derived from it."""
     yield from _changes(snapshot, found)
     yield from _plan(snapshot, found)
-    nodes, strange = read_graph(snapshot)
+    nodes, strange = parse_nodes(snapshot.hashes["graph"])
     key = snapshot.keys.graph
     for name in strange:
         yield found("graph", f"node {name} is not understood", key=key)

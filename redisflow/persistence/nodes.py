@@ -1,0 +1,103 @@
+"""The structure of a flow as Redis has it: numbered nodes, and links between them.
+
+A flow stands there as two gates, one at its beginning and one at its end; every link
+leads to a higher number. Which flow a node is in is told by its links: what comes
+after a beginning is inside, what comes after an end is beside. The names of flows are
+not kept, but for that of the outermost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+BEGIN, END, TASK, RETRY = "f", "e", "t", "r"
+GATES = (BEGIN, END)
+
+_ROW = re.compile(
+    r"([fetr])(\??)\|(?:-?\d+)\|([^|]*)\|([\d,]*|\*\d+)\|([\d,]*|\*\d+)", re.DOTALL
+)
+_PART_OF_A_NODE = re.compile(r"\d+:(?:after|before):\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the graph.
+
+    Attributes:
+        number: names it.
+        kind: `TASK`, `RETRY`, `BEGIN` or `END` of a flow.
+        asks: whether deciders are asked before it is executed.
+        atom: uuid of its atom; empty for gates.
+        after: numbers of the nodes that follow.
+        before: numbers of the nodes that come before.
+    """
+
+    number: int
+    kind: str
+    asks: bool
+    atom: str
+    after: Sequence[int]
+    before: Sequence[int]
+
+
+def parse_nodes(graph: Mapping[str, str]) -> tuple[dict[int, Node], list[str]]:
+    """Read the graph of a flow.
+
+    Args:
+        graph: its hash, without the sentinel.
+
+    Returns:
+        The nodes in the order of their numbers, and the fields that cannot be read.
+    """
+    nodes: dict[int, Node] = {}
+    strange: list[str] = []
+    for name, row in graph.items():
+        if not name.isdecimal():
+            if not _PART_OF_A_NODE.fullmatch(name):
+                strange.append(name)
+            continue
+        node = _node(graph, name, row)
+        if node is None:
+            strange.append(name)
+        else:
+            nodes[node.number] = node
+    return dict(sorted(nodes.items())), strange
+
+
+def reached_from(nodes: Mapping[int, Node], start: int) -> Collection[int]:
+    """Number the nodes that come after one, directly or not."""
+    reached: set[int] = set()
+    ahead = [start]
+    while ahead:
+        fresh = set(nodes[ahead.pop()].after) - reached
+        reached |= fresh
+        ahead += fresh
+    return reached
+
+
+def _node(graph: Mapping[str, str], name: str, row: str) -> Node | None:
+    found = _ROW.fullmatch(row)
+    if found is None:
+        return None
+    kind, asks, atom, after, before = found.groups()
+    links = [
+        _links(graph, f"{name}:{way}", listed)
+        for way, listed in (("after", after), ("before", before))
+    ]
+    if links[0] is None or links[1] is None:
+        return None
+    return Node(int(name), kind, bool(asks), atom, links[0], links[1])
+
+
+def _links(graph: Mapping[str, str], prefix: str, listed: str) -> list[int] | None:
+    """Read links; many of them are counted, and stand in fields of their own."""
+    if not listed.startswith("*"):
+        return [int(link) for link in listed.split(",") if link]
+    links: list[int] = []
+    part = 0
+    while (row := graph.get(f"{prefix}:{part}")) is not None:
+        links += [int(link) for link in row.split(",") if link.isdecimal()]
+        part += 1
+    return links if len(links) == int(listed[1:]) else None
