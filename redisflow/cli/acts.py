@@ -73,14 +73,20 @@ Act = Callable[[Chosen], tuple[str, Mapping[str, Any]]]
 #: Likewise, upon an opened flow, for a reason.
 Reasoned = Callable[[Subject, str], tuple[str, Mapping[str, Any]]]
 
+#: Refuses as an act would, and changes nothing.
+Check = Callable[[Chosen], object]
 
-def acting_command(verb: str, help_text: str, act: Reasoned) -> Callable[..., int]:
+
+def acting_command(
+    verb: str, help_text: str, act: Reasoned, check: Callable[[Subject], object]
+) -> Callable[..., int]:
     """Make a command that does something with runs, for a reason.
 
     Args:
         verb: its name.
         help_text: what it says of itself.
         act: what is done with each run.
+        check: refuses as that would, for a dry run.
     """
 
     def command(
@@ -102,6 +108,7 @@ def acting_command(verb: str, help_text: str, act: Reasoned) -> Callable[..., in
             return act_upon(
                 choose(backend, runs, wanted),
                 lambda chosen: act(Subject(backend, chosen.flow_uuid), reason),
+                lambda chosen: check(Subject(backend, chosen.flow_uuid)),
                 verb=verb,
                 asks=not runs,
                 yes=yes,
@@ -147,6 +154,7 @@ def _named(backend: RedisBackend, text: str) -> Chosen:
 def act_upon(
     chosen: Sequence[Chosen],
     act: Act,
+    check: Check,
     *,
     verb: str,
     asks: bool,
@@ -159,14 +167,22 @@ def act_upon(
     Args:
         chosen: the runs.
         act: what is done with each.
+        check: refuses as that would, for a dry run.
         verb: what that is called, such as ``suspend``.
         asks: whether a person is asked first.
         yes: whether the answer was given beforehand.
-        dry_run: only tell which runs it would be.
+        dry_run: only tell what would come of each.
         output: how what came of it is printed.
     """
     records = acted_upon(
-        chosen, act, verb=verb, asks=asks, yes=yes, dry_run=dry_run, output=output
+        chosen,
+        act,
+        check,
+        verb=verb,
+        asks=asks,
+        yes=yes,
+        dry_run=dry_run,
+        output=output,
     )
     print_records(records, output, say_it=dry_run)
     return status_of(records)
@@ -175,6 +191,7 @@ def act_upon(
 def acted_upon(
     chosen: Sequence[Chosen],
     act: Act,
+    check: Check,
     *,
     verb: str,
     asks: bool,
@@ -185,7 +202,7 @@ def acted_upon(
     """Act upon runs as `act_upon` does; returns what came of each, for the JSON."""
     if dry_run:
         say(f"{_number(chosen)} to {verb}")
-        return [_record(each, f"would {verb}", {}) for each in chosen]
+        return [_checked(check, each, verb) for each in chosen]
     if not chosen:
         say("no such run")
     elif asks:
@@ -203,6 +220,14 @@ def status_of(records: Sequence[Mapping[str, Any]]) -> Status:
 
 def _number(chosen: Sequence[Chosen]) -> str:
     return f"{len(chosen):,} run{'' if len(chosen) == 1 else 's'}"
+
+
+def _checked(check: Check, chosen: Chosen, verb: str) -> dict[str, Any]:
+    try:
+        check(chosen)
+    except (InvalidState, NotFound) as error:
+        return _record(chosen, "would be refused", {"error": line_of(error)})
+    return _record(chosen, f"would {verb}", {})
 
 
 def act_on(act: Act, chosen: Chosen, output: Output) -> dict[str, Any]:
@@ -251,4 +276,5 @@ def print_records(
         elif say_it:
             for record in records:
                 name = record["run_id"] or record["flow_uuid"]
-                sys.stdout.write(f"{record['result']} {printable(name)}\n")
+                why = f": {record['error']}" if "error" in record else ""
+                sys.stdout.write(f"{record['result']} {printable(name)}{why}\n")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from taskflow import states
 
+from redisflow import operations
 from redisflow.cli.acts import (
     RunsArgument,
     act_on,
@@ -32,17 +33,17 @@ from redisflow.cli.options import (
     Url,
     YesOption,
 )
-from redisflow.engine.plans import cancel_run
 from redisflow.operations import (
     Subject,
+    check_cancel,
+    check_resume,
+    check_suspend,
     resume_run,
     suspend_run,
     wait_until_suspended,
 )
 from redisflow.persistence import RedisBackend
 
-#: What is refused is not journaled.
-_CANCELLABLE = (states.RUNNING, states.SUSPENDING, states.SUSPENDED)
 _STATUS = """\
 [bold]Exit status[/bold]: 0 done, 2 usage or no such run, 4 server, 5 a run refused.
 """
@@ -112,6 +113,7 @@ def suspend(
         told = acted_upon(
             chosen := choose(backend, runs, wanted),
             lambda each: _suspend(Subject(backend, each.flow_uuid), reason),
+            lambda each: check_suspend(Subject(backend, each.flow_uuid)),
             verb="suspend",
             asks=not runs,
             yes=yes,
@@ -137,12 +139,7 @@ def _resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
-    flow = subject.look()
-    cancelled = flow.fields.get("cancelled_run") == str(flow.run)
-    if flow.state in _CANCELLABLE and not cancelled:
-        subject.note("cancel", reason)
-    cancel_run(subject.storage, flow.run, reason=reason, who=subject.who)
-    subject.look()
+    operations.cancel(subject, reason=reason)
     text = f"{subject.live} worker(s) revert it"
     if not subject.live:
         text = "no worker is alive: whoever runs it next reverts it"
@@ -156,6 +153,7 @@ resume = acting_command(
     A run that was not submitted goes on when it is run again with the same run id.
     """,
     _resume,
+    check_resume,
 )
 cancel = acting_command(
     "cancel",
@@ -166,4 +164,5 @@ cancel = acting_command(
     asked and why; every worker raises the reason.
     """,
     _cancel,
+    check_cancel,
 )

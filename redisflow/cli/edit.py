@@ -25,7 +25,13 @@ from redisflow.cli.problems import UsageProblem, printable
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import confirm, say, whole_output
 from redisflow.codec import failure_from
-from redisflow.operations import Subject, reset_atom, set_result
+from redisflow.operations import (
+    Subject,
+    check_set_result,
+    reset_atom,
+    set_result,
+    would_reset,
+)
 from redisflow.persistence import RedisBackend
 
 _STATUS = """\
@@ -87,10 +93,11 @@ def reset(
         what = printable(atom) + ("" if only else " and all that comes after it")
         if dry_run:
             before = str(found.detail.state)
+            names = would_reset(subject, atom, alone=only)
             about = {"flow_uuid": subject.storage.flow_uuid, "atom": atom}
             _tell(
-                about | {"state": before, "result": "would reset"},
-                f"would reset {what}, which is {before}",
+                about | {"state": before, "result": "would reset", "atoms": names},
+                f"would reset {what}: {', '.join(map(printable, names)) or 'nothing'}",
                 output,
             )
             return
@@ -140,11 +147,12 @@ def set_result_of(
     result = _result_of(value, file, failure)
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         subject = Subject(backend, find_flow(backend, run))
-        before = subject.storage.mirror.atom(atom).detail.state
+        fails = isinstance(result, Failure)
+        before = check_set_result(subject, atom, fails=fails)
         if dry_run:
             about = {"flow_uuid": subject.storage.flow_uuid, "atom": atom}
             _tell(
-                about | {"state": str(before), "result": "would set the result"},
+                about | {"state": before, "result": "would set the result"},
                 f"would set the result of {printable(atom)}, which is {before}",
                 output,
             )

@@ -12,10 +12,9 @@ from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.problems import UsageProblem
 from redisflow.client import Client
-from redisflow.errors import CorruptKey
 from redisflow.keys import FlowKeys, flow_uuid_of
 from redisflow.persistence import RedisBackend
-from redisflow.persistence.nodes import Node, parse_nodes
+from redisflow.persistence.nodes import Node, nodes_of
 from redisflow.persistence.reading import read_flow
 from redisflow.persistence.records import (
     FAILURE_FIELDS,
@@ -115,20 +114,9 @@ def read_view(backend: RedisBackend, uuid: str) -> FlowView:
             for worker, deadline in leases
             if now_ms <= float(deadline) < float("inf")
         },
-        _nodes_of(graph, key=keys.graph),
+        nodes_of(graph, key=keys.graph),
         now_ms,
     )
-
-
-def _nodes_of(graph: Mapping[bytes, bytes], *, key: str) -> Mapping[int, Node]:
-    rows = {name.decode(errors="replace"): row for name, row in graph.items()}
-    rows.pop("-", None)
-    nodes, strange = parse_nodes(
-        {name: row.decode(errors="replace") for name, row in rows.items()}
-    )
-    if strange:
-        raise CorruptKey(f"key {key}: node {strange[0]!r} cannot be read", key=key)
-    return nodes
 
 
 def _failures(

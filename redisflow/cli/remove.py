@@ -38,7 +38,12 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.terminal import say
-from redisflow.operations import collect_garbage, left_of, remove_run
+from redisflow.operations import (
+    check_removal,
+    collect_garbage,
+    left_of,
+    remove_run,
+)
 from redisflow.persistence import RedisBackend
 
 RM_EPILOG = """\
@@ -84,6 +89,7 @@ def rm(
         return act_upon(
             _to_remove(backend, runs, wanted),
             _remover(backend),
+            lambda each: check_removal(backend, each.flow_uuid),
             verb="remove",
             asks=True,
             yes=yes,
@@ -126,6 +132,7 @@ def gc(
             records = acted_upon(
                 chosen,
                 _remover(backend),
+                lambda each: check_removal(backend, each.flow_uuid),
                 verb="remove",
                 asks=True,
                 yes=yes,

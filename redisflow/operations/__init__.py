@@ -5,19 +5,31 @@ at who is alive and at what is held, and refuses with `InvalidState` where the s
 the flow forbids it. Who did it and why stands in the flow's journal before it is done,
 as an entry with ``act`` and ``reason``; what the act changes is journaled as ever.
 
+What begins with ``check`` or ``would`` refuses as the act would, and changes nothing.
+
 Acts of many steps (a reset, a removal) may be cut short: asked for again, they go on.
 """
 
 from __future__ import annotations
 
-from redisflow.operations.editing import reset_atom, set_result
+from redisflow.operations.editing import (
+    check_set_result,
+    reset_atom,
+    set_result,
+    would_reset,
+)
 from redisflow.operations.removing import (
     Garbage,
+    check_removal,
     collect_garbage,
     left_of,
     remove_run,
 )
 from redisflow.operations.running import (
+    cancel,
+    check_cancel,
+    check_resume,
+    check_suspend,
     resume_run,
     suspend_run,
     wait_until_suspended,
@@ -27,6 +39,12 @@ from redisflow.operations.subject import Subject, operator_id
 __all__ = [
     "Garbage",
     "Subject",
+    "cancel",
+    "check_cancel",
+    "check_removal",
+    "check_resume",
+    "check_set_result",
+    "check_suspend",
     "collect_garbage",
     "left_of",
     "operator_id",
@@ -36,4 +54,5 @@ __all__ = [
     "set_result",
     "suspend_run",
     "wait_until_suspended",
+    "would_reset",
 ]

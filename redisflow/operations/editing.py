@@ -12,6 +12,7 @@ from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.starting import keep_flow
 from redisflow.errors import InvalidState, NotFound
 from redisflow.operations.subject import Subject
+from redisflow.persistence.nodes import nodes_of, reached_from
 
 _MAX_ATTEMPTS = 3
 
@@ -59,6 +60,32 @@ def reset_atom(
     return sum(each.detail.state == states.PENDING for each in known)
 
 
+def would_reset(subject: Subject, name: str, *, alone: bool = False) -> list[str]:
+    """Name the atoms that a reset would put back; refuses as `reset_atom` does.
+
+    Those that are PENDING already are not named.
+    """
+    atom = subject.storage.mirror.atom(name)
+    if subject.live:
+        raise at_work(subject)
+    atoms = subject.storage.mirror.atoms.values()
+    reached = {atom.uuid}
+    if not alone:
+        key = subject.scripts.keys.graph
+        graph = subject.storage.backend.client.execute("HGETALL", key)
+        nodes = nodes_of(graph, key=key)
+        if atom.node not in nodes:
+            raise _loose(name)
+        reached |= {nodes[number].atom for number in reached_from(nodes, atom.node)}
+    begun = [each for each in atoms if each.detail.state != states.PENDING]
+    begun.sort(key=lambda each: (each.node, each.place))
+    return [each.name for each in begun if each.uuid in reached]
+
+
+def _loose(name: str) -> InvalidState:
+    return InvalidState(f"atom {name!r} is no part of the structure: --only resets it")
+
+
 def _make_way(subject: Subject, name: str, status: str) -> None:
     """Do what has to be done first, if anybody may do it."""
     if status == "PLAN":
@@ -72,11 +99,31 @@ def _make_way(subject: Subject, name: str, status: str) -> None:
         subject.look()
         raise at_work(subject)
     elif status == "LOOSE":
-        raise InvalidState(
-            f"atom {name!r} is no part of the structure: --only resets it"
-        )
+        raise _loose(name)
     else:
         raise NotFound(f"Unknown atom name '{name}'")
+
+
+def check_set_result(subject: Subject, name: str, *, fails: bool) -> str:
+    """Look whether a task can be given a result; returns its state.
+
+    Args:
+        subject: the flow.
+        name: of the task.
+        fails: whether it is to be a failure.
+
+    Raises:
+        NotFound: the flow has no such atom.
+        InvalidState: `set_result` would be refused.
+    """
+    atom = subject.storage.mirror.atom(name)
+    if atom.type != "task":
+        raise InvalidState(f"atom {name!r} is a retry: its results are a history")
+    if atom.owner:
+        raise InvalidState(f"atom {name!r} is held by worker {atom.owner}")
+    if fails and subject.live:
+        raise at_work(subject)
+    return str(atom.detail.state)
 
 
 def set_result(
@@ -94,11 +141,10 @@ def set_result(
         InvalidState: a worker holds it; or it is to fail, and workers are at work.
         ValueRefused: the result cannot be stored; nothing was written.
     """
-    atom = subject.storage.mirror.atom(name)
-    if atom.type != "task":
-        raise InvalidState(f"atom {name!r} is a retry: its results are a history")
-    codec = subject.storage.backend.codec
     failed = isinstance(result, Failure)
+    check_set_result(subject, name, fails=failed)
+    atom = subject.storage.mirror.atom(name)
+    codec = subject.storage.backend.codec
     payload = (
         codec.encode_failure(result) if failed else codec.encode(result, name=name)
     )

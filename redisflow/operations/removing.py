@@ -36,6 +36,24 @@ class Garbage:
     atoms: int = 0
 
 
+def check_removal(backend: RedisBackend, flow_uuid: str) -> None:
+    """Look whether a flow can be removed, if it is there.
+
+    Raises:
+        InvalidState: workers are at work.
+    """
+    now_ms = Submissions(backend).now_ms()
+    key = backend.keys.of_flow(flow_uuid).workers
+    if live := run(backend.client, "ZCOUNT", key, now_ms, "(inf"):
+        raise _at_work(flow_uuid, live)
+
+
+def _at_work(flow_uuid: str, live: int) -> InvalidState:
+    return InvalidState(
+        f"{live} worker(s) are at work on flow {flow_uuid}: cancel or suspend it first"
+    )
+
+
 def remove_run(backend: RedisBackend, flow_uuid: str, *, seen: int = 0) -> bool:
     """Remove a flow that nobody works on, and its logbook if that was its own.
 
@@ -57,10 +75,7 @@ def remove_run(backend: RedisBackend, flow_uuid: str, *, seen: int = 0) -> bool:
     book = run(client, "HGET", keys.flow, "book")
     live = remove_flow(backend, flow_uuid, only="idle", seen=seen)
     if live is not None:
-        raise InvalidState(
-            f"{live} worker(s) are at work on flow {flow_uuid}: cancel or suspend it"
-            " first"
-        )
+        raise _at_work(flow_uuid, live)
     if book is not None:
         _leave_book(backend, book.decode(), flow_uuid)
         return True

@@ -1,4 +1,7 @@
-"""Suspending a run, and letting it go on."""
+"""Suspending a run, letting it go on, and having it reverted.
+
+What begins with ``check`` refuses as the act itself would, and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,31 @@ from threading import Event
 
 from taskflow import states
 
+from redisflow.engine.plans import cancel_run
 from redisflow.engine.settling import settle_run
-from redisflow.engine.submissions import Submissions
+from redisflow.engine.submissions import Submission, Submissions
 from redisflow.engine.submitting import place
 from redisflow.errors import InvalidState
 from redisflow.operations.subject import Subject
 
 #: How often a run is looked at that somebody waits for, in seconds.
 _LOOK_S = 0.5
+
+_CANCELLABLE = (states.RUNNING, states.SUSPENDING, states.SUSPENDED)
+
+
+def check_suspend(subject: Subject) -> str:
+    """Look whether a flow can be suspended; returns its state.
+
+    Raises:
+        InvalidState: it cannot, in the state that it is in.
+    """
+    state = subject.look().state or states.PENDING
+    if state != states.SUSPENDING and not states.check_flow_transition(
+        state, states.SUSPENDING
+    ):
+        raise InvalidState(f"the flow is {state}: it cannot be suspended")
+    return str(state)
 
 
 def suspend_run(subject: Subject, *, reason: str = "") -> str:
@@ -22,17 +42,14 @@ def suspend_run(subject: Subject, *, reason: str = "") -> str:
     Raises:
         InvalidState: it cannot be suspended in the state that it is in.
     """
-    flow, storage = subject.look(), subject.storage
-    state = flow.state or states.PENDING
-    if state != states.SUSPENDING:
-        if not states.check_flow_transition(state, states.SUSPENDING):
-            raise InvalidState(f"the flow is {state}: it cannot be suspended")
+    storage = subject.storage
+    if check_suspend(subject) != states.SUSPENDING:
         subject.note("suspend", reason)
         moved, old = storage.change_flow_state(states.SUSPENDING)
         if not moved and old != states.SUSPENDING:
             raise InvalidState(f"the flow is {old}: it cannot be suspended")
     if not subject.live:
-        settle_run(storage, flow.run)
+        settle_run(storage, subject.look().run)
     return str(storage.get_flow_state())
 
 
@@ -49,6 +66,24 @@ def wait_until_suspended(subject: Subject) -> str:
     return flow.state or str(states.PENDING)
 
 
+def check_resume(subject: Subject) -> Submission:
+    """Look whether a run can be left to workers again; returns how it was.
+
+    Raises:
+        InvalidState: it is not suspended, or it was never submitted.
+    """
+    state = subject.look().state or states.PENDING
+    if state != states.SUSPENDED:
+        raise InvalidState(f"the flow is {state}: only what is SUSPENDED is resumed")
+    given = Submissions(subject.storage.backend).last(subject.storage.flow_uuid)
+    if given is None:
+        raise InvalidState(
+            "the flow was not submitted to workers: run it again with the same run id,"
+            " and it goes on"
+        )
+    return given
+
+
 def resume_run(subject: Subject, *, reason: str = "") -> int:
     """Let a suspended run go on, by the workers that it was left to.
 
@@ -58,17 +93,33 @@ def resume_run(subject: Subject, *, reason: str = "") -> int:
     Raises:
         InvalidState: it is not suspended, or it was never submitted.
     """
-    flow = subject.look()
-    state = flow.state or states.PENDING
-    if state != states.SUSPENDED:
-        raise InvalidState(f"the flow is {state}: only what is SUSPENDED is resumed")
-    backend = subject.storage.backend
-    given = Submissions(backend).last(subject.storage.flow_uuid)
-    if given is None:
-        raise InvalidState(
-            "the flow was not submitted to workers: run it again with the same run id,"
-            " and it goes on"
-        )
+    given, backend = check_resume(subject), subject.storage.backend
     subject.note("resume", reason)
     placed = place(backend, given.call, run_id=given.run_id, options=given.options)
     return placed.servers
+
+
+def check_cancel(subject: Subject) -> str:
+    """Look whether a run can be reverted; returns the flow's state.
+
+    Raises:
+        InvalidState: it has not begun, or it is over.
+    """
+    state = subject.look().state or states.PENDING
+    if state not in _CANCELLABLE:
+        raise InvalidState(f"the flow is {state}: there is nothing to cancel")
+    return str(state)
+
+
+def cancel(subject: Subject, *, reason: str = "") -> None:
+    """Have all be reverted that a run has done, by its workers or by its next run.
+
+    Raises:
+        InvalidState: it has not begun, or it is over.
+    """
+    check_cancel(subject)
+    flow = subject.look()
+    if flow.fields.get("cancelled_run") != str(flow.run):
+        subject.note("cancel", reason)
+    cancel_run(subject.storage, flow.run, reason=reason, who=subject.who)
+    subject.look()

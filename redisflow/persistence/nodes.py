@@ -12,6 +12,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from redisflow.errors import CorruptKey
+
 BEGIN, END, TASK, RETRY = "f", "e", "t", "r"
 GATES = (BEGIN, END)
 
@@ -64,6 +66,27 @@ def parse_nodes(graph: Mapping[str, str]) -> tuple[dict[int, Node], list[str]]:
         else:
             nodes[node.number] = node
     return dict(sorted(nodes.items())), strange
+
+
+def nodes_of(graph: Mapping[bytes, bytes], *, key: str) -> dict[int, Node]:
+    """Read the graph of a flow as the server gives it.
+
+    Args:
+        graph: its hash.
+        key: of that, for messages.
+
+    Raises:
+        CorruptKey: a node cannot be read.
+    """
+    rows = {
+        name.decode(errors="replace"): row.decode(errors="replace")
+        for name, row in graph.items()
+        if name != b"-"
+    }
+    nodes, strange = parse_nodes(rows)
+    if strange:
+        raise CorruptKey(f"key {key}: node {strange[0]!r} cannot be read", key=key)
+    return nodes
 
 
 def reached_from(nodes: Mapping[int, Node], start: int) -> Collection[int]:

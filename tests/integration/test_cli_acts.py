@@ -117,7 +117,12 @@ def test_reset_is_refused(load, typed, admin, keys):
     assert typed("reset", "nightly", "nobody", "--yes")[0] == 2
     assert typed("reset", "nightly", "a")[0] == 2
     status, _, err = typed("reset", "nightly", "a", "--dry-run")
-    assert (status, "would reset a and all" in err) == (0, True)
+    assert (status, "would reset a and all that comes after it: a, b, c" in err) == (
+        0,
+        True,
+    )
+    status, out, _ = typed("reset", "nightly", "b", "--dry-run", "-o", "json")
+    assert (status, json.loads(out)["atoms"]) == (0, ["b", "c"])
     assert RAN == ["a", "b", "c"]
 
 
@@ -241,9 +246,9 @@ def test_acts_by_filter(load, typed, url):
     """The number of runs comes first, and a yes; JSON tells of each."""
     load().run()
     redisflow.submit("shop:factory", run_id="other", url=url)
-    status, out, err = typed("suspend", "--name", "oth*", "--dry-run", "-o", "jsonl")
-    assert (status, "1 run to suspend" in err) == (0, True)
-    assert json.loads(out)["result"] == "would suspend"
+    status, out, err = typed("rm", "--name", "oth*", "--dry-run", "-o", "jsonl")
+    assert (status, "1 run to remove" in err) == (0, True)
+    assert json.loads(out)["result"] == "would remove"
     assert typed("suspend", "--name", "oth*")[0] == 2  # nobody to ask
     assert typed("suspend")[0] == 2
     assert typed("suspend", "other", "--name", "x")[0] == 2
@@ -251,6 +256,30 @@ def test_acts_by_filter(load, typed, url):
     results = {run["run_id"]: run["result"] for run in json.loads(out)["runs"]}
     assert status == 5
     assert set(results) == {"nightly", "other"}
+
+
+def test_dry_runs_refuse_as_the_acts_would(load, typed, url):
+    """With the same words and the same status; and nothing is written."""
+    load().run()
+    redisflow.submit("shop:factory", run_id="other", url=url)
+    engine = redisflow.load(make_flow(), run_id="third", url=url)
+    phases = engine.run_iter()
+    next(phases)
+    next(phases)
+    for words in (
+        *(("suspend", "nightly"), ("cancel", "nightly"), ("resume", "nightly")),
+        *(("suspend", "other"), ("cancel", "other"), ("rm", "third", "--yes")),
+        *(("reset", "third", "a", "--yes"), ("reset", "third", "z", "--yes")),
+        ("set-result", "nightly", "again", "1", "--yes"),
+        ("set-result", "third", "b", "--failure", "no", "--yes"),
+    ):
+        dry, out, err = typed(*words, "--dry-run")
+        status, _, refusal = typed(*words)
+        assert dry == status, words
+        assert status in (2, 5), words
+        why = refusal.strip().removeprefix("redisflow: ").split(": ", 1)[-1]
+        assert why in " ".join(f"{out} {err}".split()), words
+    list(phases)
 
 
 def test_programs_are_told_of_each_act(load, typed, url):

@@ -138,7 +138,7 @@ def test_cancel_reverts_and_says_why(running, program):
     assert "wrong input" in str(running.raised)
     assert running.state == states.REVERTED
     status, said = program("cancel", "nightly")
-    assert (status, "is over" in said) == (5, True)
+    assert (status, "nothing to cancel" in said) == (5, True)
     status, said = program("show", "nightly")
     who = f"{getpass.getuser()} ({os.getpid()})"
     assert (status, f"cancelled by {who}: wrong input" in said) == (0, True)
