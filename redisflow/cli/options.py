@@ -216,7 +216,10 @@ YesOption = Annotated[
     ),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Tell what would be done, or refused, and do nothing.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Tell what would be done, or refused, and do nothing."
+    ),
 ]
 ReasonOption = Annotated[
     str,

@@ -11,10 +11,8 @@ import contextlib
 import functools
 import logging
 import queue
-import threading
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
 from taskflow import exceptions, retry, states, task
@@ -27,6 +25,7 @@ from redisflow.engine.atoms import AtomRunner
 from redisflow.engine.compiling import Atom
 from redisflow.engine.deciding import Resolver, ask_deciders
 from redisflow.engine.executors import Ended, Executor, SerialExecutor
+from redisflow.engine.hints import Hints
 from redisflow.engine.items import Handout, Item, MoveListener, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.settings import Settings
@@ -47,9 +46,6 @@ logger = logging.getLogger(__name__)
 
 #: Longest wait for a hint before the engine looks for itself, in seconds.
 _LONGEST_WAIT_S = 5.0
-
-#: Longest wait on the server at a time, in seconds.
-_SLICE_S = 1.0
 
 #: Items that ``claim_all`` takes at a time.
 _CLAIM_ALL = 200
@@ -117,8 +113,7 @@ class Loop:
         self._held: dict[str, Item] = {}
         self._running = 0
         self._draining = False
-        self._over = threading.Event()
-        self._waker: threading.Thread | None = None
+        self._hints = Hints(membership, wait_s=self._wait_s, wake=self.look_up)
         membership.swept = self.look_up
 
     @property
@@ -151,7 +146,7 @@ class Loop:
                     handout = self._next_event()
             return handout.ended
         finally:
-            self._over.set()
+            self._hints.stop()
 
     def hand_in_late(self) -> None:
         """Send what has ended here after the loop: it is refused, and kept aside."""
@@ -336,11 +331,11 @@ class Loop:
 
     def _next_event(self) -> Handout:
         """Handle what comes next: a finished task, a hint, or nothing for a while."""
-        if self._running == 0 and self._events.empty() and not self._listens:
-            self._wait_for_a_hint()
+        if self._running == 0 and self._events.empty() and not self._hints.listening:
+            self._hints.wait(self._has_news)
             return self._take()
         if 0 < self._running < self._executor.slots:
-            self._listen_for_hints()
+            self._hints.listen()
         # With all slots taken only their ends matter; else it is looked now and then.
         busy = self._running >= self._executor.slots
         try:
@@ -351,13 +346,8 @@ class Loop:
             return self._take()
         return self._complete(*event)
 
-    def _wait_for_a_hint(self, longest_s: float | None = None) -> None:
-        """Wait on the server, in slices, so that `drain` is soon heard."""
-        until = monotonic() + min(self._wait_s, longest_s or self._wait_s)
-        while not self._draining and self._events.empty():
-            left_s = until - monotonic()
-            if left_s <= 0 or self._membership.wait(min(left_s, _SLICE_S)):
-                return
+    def _has_news(self) -> bool:
+        return self._draining or not self._events.empty()
 
     def _complete(self, item: Item, ended: Ended) -> Handout:
         """Record what came of an atom, and take what is next."""
@@ -424,25 +414,3 @@ class Loop:
 
     def _record_of(self, atom: Atom) -> AtomRecord:
         return self._storage.mirror.atom(atom.name)
-
-    @property
-    def _listens(self) -> bool:
-        """Whether a thread waits for hints: it would take them from who waits here."""
-        return self._waker is not None and self._waker.is_alive()
-
-    def _listen_for_hints(self) -> None:
-        """Let hints come while tasks run elsewhere and there is room for more."""
-        if not self._listens:
-            self._waker = threading.Thread(
-                target=self._hints, name="redisflow-hints", daemon=True
-            )
-            self._waker.start()
-
-    def _hints(self) -> None:
-        while not self._over.is_set():
-            try:
-                self._membership.wait(self._wait_s)
-            except Exception as error:  # noqa: BLE001  # hints are only hints
-                logger.debug("no hints: %s", error)
-                return
-            self.look_up()

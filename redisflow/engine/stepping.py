@@ -53,7 +53,7 @@ class SteppingLoop(Loop):
                 if handout.ended is not None:
                     return handout.ended
         finally:
-            self._over.set()
+            self._hints.stop()
 
     def _schedule(self) -> Handout:
         """Take what there is room for, and begin it."""
@@ -80,10 +80,10 @@ class SteppingLoop(Loop):
         if self._finish is not None:
             return
         if self._running == 0 and self._events.empty():
-            self._wait_for_a_hint(timeout_s)
+            self._hints.wait(self._has_news, timeout_s)
             return
         if self._running < self._executor.slots:
-            self._listen_for_hints()
+            self._hints.listen()
         try:
             event = self._events.get(timeout=timeout_s)
         except queue.Empty:
