@@ -17,7 +17,7 @@ from redisflow.engine.membership import Membership
 from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.structure import Structure
 from redisflow.errors import NotFound, StructureMismatch
-from redisflow.scripts import Argument, FlowScripts, Reply
+from redisflow.scripts import Argument, Reply
 from redisflow.storage import Storage
 
 #: Records that one script call carries: it takes the server less than a millisecond.
@@ -79,9 +79,6 @@ class Start:
                 return str(reply.fields[0].decode())
             if reply.status == "MISMATCH":
                 raise mismatch(self._storage, reply.fields[0])
-            if reply.status == "EXPIRES":
-                keep_flow(self._scripts)
-                continue
             if reply.status == "JOINED":
                 self._membership.keep()
                 self.joined = True
@@ -163,14 +160,6 @@ class Start:
     def _tell(self, flat: list[bytes]) -> None:
         for move in moves_of(flat):
             self._moved(move)
-
-
-def keep_flow(scripts: FlowScripts) -> None:
-    """Let a flow that was to expire stay, with all that belongs to it."""
-    first: int | None = 0
-    while first is not None:
-        reply = scripts.call("flow_keep", first=first)
-        first = reply.fields[0] if reply.status == "MORE" else None
 
 
 def _batches(structure: Structure) -> Iterator[list[Argument]]:

@@ -26,7 +26,6 @@ from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id, find_run, store_run
 from redisflow.engine.membership import worker_id
 from redisflow.engine.settings import Settings
-from redisflow.engine.starting import keep_flow
 from redisflow.engine.submissions import Submissions
 from redisflow.errors import ConfigError, SubmissionDiffers, ValueRefused
 from redisflow.keys import atom_uuid_of
@@ -227,9 +226,6 @@ def _mark(
             atom=injector,
             name=INJECTOR,
         )
-        if reply.status == "EXPIRES":
-            keep_flow(scripts)
-            continue
         if reply.status == "CONFLICT":
             name = reply.fields[0].decode()
             raise SubmissionDiffers(

@@ -17,6 +17,7 @@ server hands out again what it knows to be this worker's and is not among them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import Any
 
 from taskflow import states
@@ -26,7 +27,7 @@ from redisflow.client import Replication
 from redisflow.engine.items import Handout, Item, Move, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.plans import carry_on_plan
-from redisflow.errors import CorruptKey, NotFound
+from redisflow.errors import CorruptKey, FlowLost, NotFound
 from redisflow.persistence.records import AtomRecord
 from redisflow.scripts import Reply
 from redisflow.storage import META_PROGRESS, Storage, keep_raised, put
@@ -263,11 +264,13 @@ class Worker:
         self._mirror.suspect()
         return Move(old.decode(), state.decode())
 
-    def _expire(self, first: int) -> None:
-        """Let the records of a flow that expires go with it, from a place on."""
-        reply = self._scripts.call("flow_expire", first=first)
-        while reply.status == "MORE":
-            reply = self._scripts.call("flow_expire", first=reply.fields[0])
+    def _expire(self, after: int) -> None:
+        """Let the records of a flow that expires go with it, from a revision on."""
+        with suppress(FlowLost):  # it went meanwhile; a collection takes what is left
+            reply = self._scripts.call("flow_expire", run=self.run, after=after)
+            while reply.status == "MORE":
+                after = reply.fields[0]
+                reply = self._scripts.call("flow_expire", run=self.run, after=after)
 
     def _handout(
         self, reply: Reply, done: Item | None = None, outcome: Outcome | None = None

@@ -283,7 +283,8 @@ class _Import:
     def _flow_fields(self, book: str) -> dict[bytes, bytes]:
         fields = dict(self._checked.flow)
         fields[b"uuid"], fields[b"book"] = self._place.encode(), book.encode()
-        fields.pop(b"expires_at", None)  # whoever brings it back wants it to stay
+        for field in (b"expires_at", b"keeping"):
+            fields.pop(field, None)  # whoever brings it back wants it to stay
         if self._run_id is not None and self._run_id != self._checked.run_id:
             name = f"meta:{META_RUN_ID}"
             fields[name.encode()] = self._backend.codec.encode(self._run_id, name=name)

@@ -9,7 +9,6 @@ from taskflow.types.failure import Failure
 
 from redisflow.engine.membership import sweep
 from redisflow.engine.plans import carry_on_plan
-from redisflow.engine.starting import keep_flow
 from redisflow.errors import InvalidState, NotFound
 from redisflow.operations.subject import Subject
 from redisflow.persistence.nodes import nodes_of, reached_from
@@ -93,8 +92,6 @@ def _make_way(subject: Subject, name: str, status: str) -> None:
     elif status == "HELD":
         if not sweep(subject.scripts, subject.storage, "", max_attempts=_MAX_ATTEMPTS):
             raise InvalidState("items are held by workers whose leases are not over")
-    elif status == "EXPIRES":
-        keep_flow(subject.scripts)
     elif status == "LIVE":
         subject.look()
         raise at_work(subject)

@@ -46,6 +46,7 @@ from redisflow.persistence.reading import (
     read_flow_detail,
 )
 from redisflow.persistence.records import FAILURE_FIELDS, parse_flow
+from redisflow.persistence.removal import remove_flow
 from redisflow.scripts import Argument, FlowScripts, Reply
 
 if TYPE_CHECKING:
@@ -372,6 +373,9 @@ class Saver:
         swept: set[bytes] = set()
         while True:
             reply = plan.scripts.call(name, rest=rest, **args)
+            if reply.status == "LEFT":  # by one who died while its flow expired
+                remove_flow(self._backend, plan.detail.uuid, only="gone")
+                continue
             if reply.status != "HELD" or reply.fields[2] or reply.fields[1] in swept:
                 break
             swept.add(reply.fields[1])

@@ -20,20 +20,21 @@
     {'OK', before, rev, uuids}  the uuid of each, in the order asked; before and rev are
                                 the flow's revisions around the call
     {'DUPLICATE', name, type}   that name belongs to an atom of another type
+    {'EXPIRES', ended}          the flow is to go: flow_keep first, and call again
     {'LOCKED'}                  others hold the lock: wait for a turn, and call again
     {'FENCED'}                  the caller's lease on the lock is over
     {'GONE'}                    no such flow
     {'SCHEMA', n}               a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_log"
 --- @include "change_atom"
 --- @include "commit"
 --- @include "new_atom"
 --- @include "read_atom"
 --- @include "record_key"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local before, uuids, fresh, named = flow.rev, {}, {}, {}

@@ -24,17 +24,18 @@
     sent     str    which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', old, rev}  it was given the result with rev; old is the state before
-    {'HELD', owner}   a worker holds the atom
-    {'LIVE', live}    that many workers are at work: no failure is given now
-    {'UNKNOWN'}       no such task
-    {'LOCKED'}        others hold the lock: wait for a turn, and call again
-    {'FENCED'}        the caller's lease on the lock is over
-    {'GONE'}          no such flow
-    {'SCHEMA', n}     a newer version wrote it
+    {'OK', old, rev}    it was given the result with rev; old is the state before
+    {'HELD', owner}     a worker holds the atom
+    {'LIVE', live}      that many workers are at work: no failure is given now
+    {'UNKNOWN'}         no such task
+    {'EXPIRES', ended}  the flow is to go: flow_keep first, and call again
+    {'LOCKED'}          others hold the lock: wait for a turn, and call again
+    {'FENCED'}          the caller's lease on the lock is over
+    {'GONE'}            no such flow
+    {'SCHEMA', n}       a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_log"
 --- @include "change_atom"
 --- @include "check_derived"
@@ -43,7 +44,7 @@
 --- @include "mark_result"
 --- @include "moved_before"
 --- @include "read_atom"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local atom, now = read_atom(args.atom), now_ms()

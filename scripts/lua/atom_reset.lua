@@ -26,13 +26,14 @@
     {'SAME', old}                it is in that state: nothing was changed
     {'HELD', owner}              a worker holds the atom
     {'UNKNOWN'}                  no such atom
+    {'EXPIRES', ended}           the flow is to go: flow_keep first, and call again
     {'LOCKED'}                   others hold the lock: wait for a turn, and call again
     {'FENCED'}                   the caller's lease on the lock is over
     {'GONE'}                     no such flow
     {'SCHEMA', n}                a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_log"
 --- @include "change_atom"
 --- @include "check_derived"
@@ -40,7 +41,7 @@
 --- @include "follow_edit"
 --- @include "moved_before"
 --- @include "read_atom"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local atom = read_atom(args.atom)

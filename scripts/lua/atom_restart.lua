@@ -27,20 +27,20 @@
     sent   str  which sending this is: heed_sent tells
 
   RETURNS
-    {'OK', planned}  it has been put back; planned = 1 if a plan does the rest
-    {'PLAN'}         another plan comes first: carry it on, and call again
-    {'LIVE', live}   that many workers are at work
-    {'HELD'}         dead workers hold items: sweep, and call again
-    {'LOOSE'}        it is not part of the structure, or that is not there
-    {'EXPIRES'}      the flow is to go: flow_keep first, and call again
-    {'UNKNOWN'}      no such atom
-    {'LOCKED'}       others hold the lock: wait for a turn, and call again
-    {'FENCED'}       the caller's lease on the lock is over
-    {'GONE'}         no such flow
-    {'SCHEMA', n}    a newer version wrote it
+    {'OK', planned}     it has been put back; planned = 1 if a plan does the rest
+    {'PLAN'}            another plan comes first: carry it on, and call again
+    {'LIVE', live}      that many workers are at work
+    {'HELD'}            dead workers hold items: sweep, and call again
+    {'LOOSE'}           it is not part of the structure, or that is not there
+    {'UNKNOWN'}         no such atom
+    {'EXPIRES', ended}  the flow is to go: flow_keep first, and call again
+    {'LOCKED'}          others hold the lock: wait for a turn, and call again
+    {'FENCED'}          the caller's lease on the lock is over
+    {'GONE'}            no such flow
+    {'SCHEMA', n}       a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_derived"
 --- @include "check_log"
 --- @include "commit"
@@ -50,7 +50,7 @@
 --- @include "set_walk"
 --- @include "start_over"
 --- @include "structure_there"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local now = now_ms()
@@ -62,7 +62,6 @@ if moved_before(flow, args.atom, args.who, args.since) then
 end
 if live > 0 then return {'LIVE', live} end
 if read('HLEN', keys.claims) > 1 then return {'HELD'} end
-if read('HEXISTS', keys.flow, 'expires_at') == 1 then return {'EXPIRES'} end
 local after, there = args.alone == 0, structure_there()
 if flow.planned and there then return {'PLAN'} end
 if after and (atom.node == '' or not there) then return {'LOOSE'} end

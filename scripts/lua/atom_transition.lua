@@ -30,13 +30,14 @@
     {'INVALID', old}             taskflow does not allow it
     {'HELD', owner}              a worker holds the atom
     {'UNKNOWN'}                  no such atom
+    {'EXPIRES', ended}           the flow is to go: flow_keep first, and call again
     {'LOCKED'}                   others hold the lock: wait for a turn, and call again
     {'FENCED'}                   the caller's lease on the lock is over
     {'GONE'}                     no such flow
     {'SCHEMA', n}                a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_log"
 --- @include "atom_transition_of"
 --- @include "change_atom"
@@ -45,7 +46,7 @@
 --- @include "follow_edit"
 --- @include "moved_before"
 --- @include "read_atom"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local atom = read_atom(args.atom)

@@ -19,16 +19,17 @@
   RETURNS
     {'OK', before, rev}  merged; before and rev are the flow's revisions around the call
     {'UNKNOWN'}          no such atom
+    {'EXPIRES', ended}   the flow is to go: flow_keep first, and call again
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
     {'GONE'}             no such flow
     {'SCHEMA', n}        a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "commit"
 --- @include "read_atom"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 read('ZCARD', keys.changes)
 local atom = read_atom(args.atom)

@@ -29,20 +29,21 @@
     {'HELD', uuid, owner, live}  a worker holds this atom; live = 0 if its lease is over
     {'KIND', uuid, type}         this atom is of another type
     {'UNKNOWN', uuid}            no such atom
+    {'EXPIRES', ended}           the flow is to go: flow_keep first, and call again
     {'LOCKED'}                   others hold the lock: wait for a turn, and call again
     {'FENCED'}                   the caller's lease on the lock is over
     {'GONE'}                     no such flow
     {'SCHEMA', n}                a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_log"
 --- @include "check_derived"
 --- @include "commit"
 --- @include "follow_edit"
 --- @include "read_edits"
 --- @include "write_edit"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 check_derived()

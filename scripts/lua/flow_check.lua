@@ -27,6 +27,7 @@
   RETURNS
     {'OK'}                       it is there
     {'NEW'}                      there is nothing of it
+    {'LEFT'}                     it is gone, and has left records: flow_remove first
     {'HELD', uuid, owner, live}  a worker holds this atom; live = 0 if its lease is over
     {'KIND', uuid, type}         this atom is of another type
     {'SCHEMA', n}                a newer version wrote it
@@ -40,6 +41,8 @@ if not flow and refusal[1] ~= 'GONE' then return refusal end
 if flow then
   check_collections()
 else
+  local named = read('ZCARD', keys.changes) > 0
+  if named and read('EXISTS', keys.plan, keys.events) == 0 then return {'LEFT'} end
   check_absent(KEYS, 'flow')
 end
 for i = 1, #args.details, 3 do

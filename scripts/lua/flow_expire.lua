@@ -6,12 +6,13 @@
     flow     hash  the flow itself
     changes  zset  atom uuid -> rev
   ARGV
-    first  int  where in changes to go on
+    run    int  the run that has ended
+    after  int  the revision to go on from
 
   RETURNS
     {'OK'}          all of them expire with it
     {'MORE', next}  there are more: call again from there
-    {'KEPT'}        it does not expire any more
+    {'KEPT'}        it does not expire any more, or as another run has set out
     {'GONE'}        no such flow
     {'SCHEMA', n}   a newer version wrote it
 ]]
@@ -19,9 +20,9 @@
 --- @include "expire_records"
 local flow, refusal = open_flow()
 if not flow then return refusal end
-local known = read('HMGET', keys.flow, 'expires_at', 'keeping')
-local at_ms = tonumber(known[1] or '')
-if not at_ms or known[2] then return {'KEPT'} end
-local after = expire_records(args.first, at_ms)
+local keeping = read('HEXISTS', keys.flow, 'keeping') == 1
+if not flow.expires or keeping or flow.ended ~= args.run then return {'KEPT'} end
+local after = expire_records(args.after, flow.expires)
 if after then return {'MORE', after} end
+redis.call('PEXPIREAT', keys.changes, int(flow.expires))
 return {'OK'}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[
-  Let nothing of a flow expire any more: it is to be run again. Its records come first, so
-  that the flow is never there without them.
+  Let nothing of a flow expire any more that was to go: it is changed, or run again. Its
+  records come first, so that the flow is never there without them.
 
   KEYS
     flow          hash    the flow itself
@@ -21,12 +21,13 @@
     changes       zset    atom uuid -> rev
     events        stream  the journal
   ARGV
-    first  int  where in changes to go on
+    ended  int  the run whose end has set out that it is to go
+    after  int  the revision to go on from
     fence  str  the caller's fence, or empty outside any section
     sent   str  which sending this is: heed_sent tells
 
   RETURNS
-    {'OK'}          it stays
+    {'OK'}          it stays, or another run has ended since
     {'MORE', next}  there are more records: call again from there
     {'LOCKED'}      others hold the lock: wait for a turn, and call again
     {'FENCED'}      the caller's lease on the lock is over
@@ -39,9 +40,12 @@
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_collections()
+if not flow.expires or flow.ended ~= args.ended then return {'OK'} end
 -- What lets the last end's records expire may be on its way still: it is not to overtake this.
 redis.call('HSET', keys.flow, 'keeping', 1)
-local after = expire_records(args.first)
+-- It names the records: whoever dies amid this leaves nothing that cannot be found.
+redis.call('PERSIST', keys.changes)
+local after = expire_records(args.after)
 if after then return {'MORE', after} end
 for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
 redis.call('HDEL', keys.flow, 'expires_at', 'keeping')

@@ -29,7 +29,7 @@
     {'LOAD', moves}           start it: bring the structure, then launch
     {'READY', moves}          start it: the structure is there, launch
     {'ENDED', state}          that run is over, and this is how it ended
-    {'EXPIRES'}               it is to go: flow_keep first, and come again
+    {'EXPIRES', ended}        it is to go: flow_keep first, and come again
     {'MISMATCH', live}        live workers run another structure or other options
     {'LOCKED'}                others hold the lock: wait for a turn, and call again
     {'FENCED'}                the caller's lease on the lock is over
@@ -48,7 +48,7 @@ read('XLEN', keys.events)
 if args.run <= flow.ended then
   return {'ENDED', read('HGET', keys.flow, 'outcome:' .. args.run) or flow.state}
 end
-if read('HEXISTS', keys.flow, 'expires_at') == 1 then return {'EXPIRES'} end
+if flow.expires then return {'EXPIRES', flow.ended} end
 local now = now_ms()
 local mine = read('ZSCORE', keys.workers, args.worker)
 local live = read('ZCOUNT', keys.workers, now, '(inf') - (tonumber(mine or 0) >= now and 1 or 0)

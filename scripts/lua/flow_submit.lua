@@ -32,7 +32,7 @@
     {'DIFFERS', factory, args, kwargs, options}
                                  it was submitted with these, and some are others
     {'CONFLICT', name}           this name has another value, which is in use
-    {'EXPIRES'}                  it is to go: flow_keep first, and call again
+    {'EXPIRES', ended}           it is to go: flow_keep first, and call again
     {'LOCKED'}                   others hold the lock: wait for a turn, and call again
     {'FENCED'}                   the caller's lease on the lock is over
     {'GONE'}                     no such flow
@@ -59,7 +59,7 @@ end
 if over and args.rerun ~= 1 and flow.state ~= 'SUSPENDED' then
   return {'ENDED', flow.run, read('HGET', keys.flow, 'outcome:' .. flow.run) or flow.state}
 end
-if read('HEXISTS', keys.flow, 'expires_at') == 1 then return {'EXPIRES'} end
+if flow.expires then return {'EXPIRES', flow.ended} end
 local values = read_values(args.name, args.atom, args.pairs)
 local used = waits or read('ZCOUNT', keys.workers, now, '(inf') > 0
 if used and values.others[1] then return {'CONFLICT', values.others[1]} end

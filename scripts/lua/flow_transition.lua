@@ -23,19 +23,20 @@
     {'IGNORED', old}     taskflow ignores this transition, and so does this
     {'INVALID', old}     taskflow does not allow it
     {'HELD', live}       that many workers run it: it is not forced
+    {'EXPIRES', ended}   the flow is to go: flow_keep first, and call again
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
     {'GONE'}             no such flow
     {'SCHEMA', n}        a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "flow_transition_of"
 --- @include "moved_before"
 --- @include "wake"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 read('XLEN', keys.events)
 local moved_from, moved_rev = moved_before(flow, '', args.who, args.since)

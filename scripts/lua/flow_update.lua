@@ -12,16 +12,17 @@
     pairs... bytes*2  field and JSON value in turn
 
   RETURNS
-    {'OK', rev}    the flow's rev after it
-    {'LOCKED'}     others hold the lock: wait for a turn, and call again
-    {'FENCED'}     the caller's lease on the lock is over
-    {'GONE'}       no such flow
-    {'SCHEMA', n}  a newer version wrote it
+    {'OK', rev}         the flow's rev after it
+    {'EXPIRES', ended}  the flow is to go: flow_keep first, and call again
+    {'LOCKED'}          others hold the lock: wait for a turn, and call again
+    {'FENCED'}          the caller's lease on the lock is over
+    {'GONE'}            no such flow
+    {'SCHEMA', n}       a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "commit_flow"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 flow.rev = flow.rev + 1
 for i = 1, #args.pairs, 2 do

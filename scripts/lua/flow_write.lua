@@ -20,20 +20,21 @@
   RETURNS
     {'OK', atoms, flow}  how many atoms it has, and its hash as it is now, flat
     {'RUNNING', live}    that many workers run it, in another state
+    {'EXPIRES', ended}   the flow is to go: flow_keep first, and call again
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
     {'GONE'}             no such flow
     {'SCHEMA', n}        a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "change_flow"
 --- @include "check_log"
 --- @include "commit_flow"
 --- @include "counted"
 --- @include "moved_before"
 --- @include "write_fields"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local sets, after = counted(args.fields, 1)

@@ -26,17 +26,18 @@
     {'REPEATED', rev}           it was noted by an earlier sending of this request
     {'EMPTY'}                   there is no entry
     {'UNKNOWN'}                 no such retry
+    {'EXPIRES', ended}          the flow is to go: flow_keep first, and call again
     {'LOCKED'}                  others hold the lock: wait for a turn, and call again
     {'FENCED'}                  the caller's lease on the lock is over
     {'GONE'}                    no such flow
     {'SCHEMA', n}               a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "commit"
 --- @include "read_retry"
 --- @include "recall"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 read('ZCARD', keys.changes)
 local atom, now = read_retry(args.atom), now_ms()

@@ -28,13 +28,14 @@
     {'REPEATED', rev}         it was recorded by an earlier sending of this request
     {'STALE', owner}          a worker holds the retry
     {'UNKNOWN'}               no such retry
+    {'EXPIRES', ended}        the flow is to go: flow_keep first, and call again
     {'LOCKED'}                others hold the lock: wait for a turn, and call again
     {'FENCED'}                the caller's lease on the lock is over
     {'GONE'}                  no such flow
     {'SCHEMA', n}             a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_log"
 --- @include "change_atom"
 --- @include "check_derived"
@@ -43,7 +44,7 @@
 --- @include "mark_result"
 --- @include "read_retry"
 --- @include "recall"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local atom, now = read_retry(args.atom), now_ms()

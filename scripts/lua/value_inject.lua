@@ -26,18 +26,19 @@
   RETURNS
     {'OK', before, rev}  they are there; before and rev are the flow's revisions
     {'CONFLICT', name}   workers run the flow with another value for this name
+    {'EXPIRES', ended}   the flow is to go: flow_keep first, and call again
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
     {'GONE'}             no such flow
     {'SCHEMA', n}        a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "check_log"
 --- @include "commit"
 --- @include "inject_values"
 --- @include "read_others"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local values, before, now = read_values(args.name, args.atom, args.pairs), flow.rev, now_ms()

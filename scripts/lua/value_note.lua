@@ -14,15 +14,16 @@
 
   RETURNS
     {'OK', before, rev}  they are noted; before and rev are the flow's revisions
+    {'EXPIRES', ended}   the flow is to go: flow_keep first, and call again
     {'LOCKED'}           others hold the lock: wait for a turn, and call again
     {'FENCED'}           the caller's lease on the lock is over
     {'GONE'}             no such flow
     {'SCHEMA', n}        a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "edit_flow"
 --- @include "commit_flow"
-local flow, refusal = enter_flow()
+local flow, refusal = edit_flow()
 if not flow then return refusal end
 local before = flow.rev
 for _, name in ipairs(args.names) do

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from taskflow import task
+from taskflow import engines, task
 from taskflow.patterns import linear_flow, unordered_flow
 
 import redisflow
 from redisflow.cli.app import invoke
 from redisflow.doctor import check_flow
+from redisflow.engine.worker import Worker
 from redisflow.errors import ConfigError
 from redisflow.keys import FlowKeys, flow_uuid_of
-from redisflow.operations import Subject, reset_atom
+from redisflow.operations import Subject, reset_atom, set_result
 from tests.support.aging import age_indexes
 from tests.support.eventually import eventually
 
@@ -155,3 +156,69 @@ def test_a_reset_keeps_it(url, admin, namespace, backend):
 
     assert {admin.pttl(key) for key in keys_of(admin, namespace)} == {-1}
     load(url).run()
+
+
+def _set_result(engine, backend):
+    subject = Subject(backend, engine.storage.flow_uuid)
+    set_result(subject, "a", 7)
+
+
+def _inject(engine, _backend):
+    engine.storage.inject({"x": 1})
+
+
+def _reset(engine, _backend):
+    engine.reset()
+
+
+def _run_by_another_engine(engine, backend):
+    detail = backend.get_connection().get_flow_details(engine.storage.flow_uuid)
+    flow = linear_flow.Flow("f").add(Noop("a"), Noop("b"))
+    engines.load(flow, flow_detail=detail, backend=backend, engine="serial").run()
+
+
+@pytest.mark.parametrize(
+    "change", [_set_result, _inject, _reset, _run_by_another_engine]
+)
+def test_whatever_changes_it_keeps_it(change, url, admin, namespace, backend):
+    """What somebody has changed, or runs, does not go beneath their hands."""
+    engine = load(url, retention_s=60)
+    engine.run()
+    change(engine, backend)
+    assert {admin.pttl(key) for key in keys_of(admin, namespace)} == {-1}
+    assert check_flow(backend, engine.storage.flow_uuid) == []
+
+
+@pytest.fixture
+def abandoned(url, monkeypatch, admin, namespace):
+    """Let a large run end whose worker dies before all of it is set out to go."""
+
+    def abandon(atoms):
+        flow = unordered_flow.Flow("f").add(*atoms)
+        engine = redisflow.load(flow, run_id="kept", url=url, retention_s=0.5)
+        with monkeypatch.context() as patched:
+            patched.setattr(Worker, "_expire", lambda *_: None)
+            engine.run()
+        uuid = engine.storage.flow_uuid
+        eventually(lambda: not admin.exists(FlowKeys(namespace, uuid).flow))
+        assert len(keys_of(admin, namespace)) > 100
+        return engine
+
+    return abandon
+
+
+def test_what_a_dead_worker_has_left_is_collected(abandoned, url, admin, namespace):
+    """The records over the first 200 are named until they go."""
+    abandoned([Noop(f"n{number}") for number in range(300)])
+    age_indexes(admin, namespace)
+    assert invoke(["gc", "--url", url]) == 0
+    assert list(admin.scan_iter(f"{namespace}:*")) == []
+
+
+def test_what_a_dead_worker_has_left_is_in_nobodys_way(abandoned, url, backend):
+    """A new run of that name is as if there had never been one."""
+    abandoned([Noop(f"n{number}") for number in range(300)])
+    engine = load(url)
+    engine.run()
+    assert check_flow(backend, engine.storage.flow_uuid) == []
+    assert len(engine.storage.get_atoms_states(["a", "b"])) == 2

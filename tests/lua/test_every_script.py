@@ -737,7 +737,7 @@ def flow_expire(flow):
     """Let records go with their flow."""
     started(flow).drive()
     flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR)
-    return lambda: flow.call("flow_expire")
+    return lambda: flow.call("flow_expire", run=1)
 
 
 @recipe
@@ -745,7 +745,7 @@ def flow_keep(flow):
     """Let a flow stay that was to go."""
     started(flow).drive()
     flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR)
-    return lambda: flow.call("flow_keep")
+    return lambda: flow.call("flow_keep", ended=1)
 
 
 @recipe
@@ -894,6 +894,7 @@ def test_key_of_another_type_is_named_and_nothing_is_changed(flow, name):
 
 
 GUARDED = sorted(name for name in RECIPES if catalogue()[script_of(name)].guarded)
+KEEPING = sorted(n for n in RECIPES if "EXPIRES" in catalogue()[script_of(n)].statuses)
 
 #: What scripts of a flow write with, and the server's clock.
 WRITTEN_WITH = [*("TIME", "HSET", "HSETNX", "HDEL", "HINCRBY", "ZADD", "ZREM")]
@@ -987,6 +988,16 @@ def test_script_stays_out_of_a_section_of_others(flow, name):
 
     flow.client.execute("ZADD", flow.keys.lock_readers, 1, "p:2")
     call()
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_script_keeps_first_what_is_to_go(flow, name):
+    """EXPIRES, with the run that has set it out; nothing changes."""
+    call = RECIPES[name](flow)
+    flow.client.execute("HSET", flow.keys.flow, "expires_at", _FAR, "ended", 0)
+    before = flow.contents()
+    assert call() == ["EXPIRES", 0]
+    assert flow.contents() == before
 
 
 @pytest.mark.parametrize("name", GUARDED)

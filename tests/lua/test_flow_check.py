@@ -6,6 +6,7 @@ import pytest
 
 from redisflow.errors import CorruptKey
 from redisflow.scripts import catalogue
+from tests.support.flow_view import uuid_of
 
 
 def test_flow_that_is_there(flow):
@@ -64,3 +65,17 @@ def test_all_collections_are_looked_at():
 
     assert catalogue()["flow_check"].keys == made
     assert catalogue()["flow_remove"].keys == made
+
+
+def test_what_names_the_records_of_one_that_is_gone_is_told(flow):
+    """LEFT: it went when its retention was over, and whoever let it go has died."""
+    flow.create()
+    flow.ensure("a")
+    records = {flow.keys.atom(uuid_of("a")), flow.keys.changes}
+    flow.client.execute("DEL", *set(flow.all_keys()) - records)
+    before = flow.contents()
+    assert flow.call("flow_check") == ["LEFT"]
+    assert flow.contents() == before
+    assert flow.call("flow_remove", limit=10, only="gone", seen=0)[0] == "OK"
+    assert flow.all_keys() == []
+    assert flow.call("flow_check") == ["NEW"]

@@ -138,5 +138,5 @@ def test_flow_that_is_to_go_is_kept_first(flow):
     """EXPIRES: nothing begins on keys that may be gone in a moment."""
     ended(flow, "a")
     before = flow.contents()
-    assert submitted(flow, "again", rerun=1) == ["EXPIRES"]
+    assert submitted(flow, "again", rerun=1) == ["EXPIRES", 1]
     assert flow.contents() == before

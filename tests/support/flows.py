@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from redisflow.client import Client
+from redisflow.errors import RedisFlowError
 from redisflow.keys import FlowKeys
 from redisflow.scripts import Argument, FlowScripts, catalogue
 from tests.support.flow_view import FlowView, uuid_of
@@ -52,7 +53,7 @@ _USUAL: Mapping[str, Argument] = {
     "only": "",
     "seen": 0,
     "keep_ms": -1,
-    "first": 0,
+    "after": 0,
     "alone": 0,
     "settles": 0,
     "act": "reset a",
@@ -141,6 +142,22 @@ class Node:
         return "" if self.kind[0] in "fe" else self.name
 
 
+class _ToGo(RedisFlowError):
+    """A flow is to go, and has to be kept first."""
+
+    def __init__(self, ended: int) -> None:
+        super().__init__("it is to go")
+        self.ended = ended
+
+
+class _Unkept(FlowScripts):
+    """Scripts of a flow that nobody keeps unasked."""
+
+    def keep(self, ended: int) -> None:
+        """Leave it as it is."""
+        raise _ToGo(ended)
+
+
 class ScriptedFlow(FlowView):
     """One flow; every change of it is one script.
 
@@ -156,7 +173,7 @@ class ScriptedFlow(FlowView):
 
     def __init__(self, client: Client, keys: FlowKeys) -> None:
         super().__init__(client, keys)
-        self.scripts = FlowScripts(client, keys)
+        self.scripts = _Unkept(client, keys)
         self.nodes: list[Node] = []
         self.fence: str | None = None
         self.sent: str | None = None
@@ -179,7 +196,10 @@ class ScriptedFlow(FlowView):
             usual["fence"] = self.fence
         if self.sent is not None and "sent" in wanted:
             usual |= {"sent": self.sent, "deadline_s": 0.0}
-        reply = self.scripts.call(name, of=of, rest=rest, **{**usual, **args})
+        try:
+            reply = self.scripts.call(name, of=of, rest=rest, **{**usual, **args})
+        except _ToGo as error:
+            return ["EXPIRES", error.ended]
         return [reply.status, *(_text(field) for field in reply.fields)]
 
     def on(
@@ -196,14 +216,16 @@ class ScriptedFlow(FlowView):
             "flow_create", rest=pairs, uuid=uuid, name="nightly", state=state
         )
 
-    def ensure(self, *names: str) -> None:
-        """Give atoms their details."""
+    def ensure(self, *names: str) -> list[Any]:
+        """Give atoms their details; returns the last answer."""
+        answer: list[Any] = []
         for part in _batches(names, 1000):
             records: list[Argument] = []
             for name in part:
                 kind = "retry" if name.startswith("?") else "task"
                 records += [name, kind, "1.0", uuid_of(name), "{}"]
-            self.call("atom_ensure", rest=records)
+            answer = self.call("atom_ensure", rest=records)
+        return answer
 
     # Structures
 

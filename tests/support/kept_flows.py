@@ -24,3 +24,19 @@ def ended(flow: ScriptedFlow, *names: str, keep_ms: int = _FAR_MS) -> list[Any]:
             if item.kind == "finish":
                 return flow.finish(item)
             flow.complete(item)
+
+
+def expire(flow: ScriptedFlow, *, run: int = 1) -> None:
+    """Let all records go with a flow, as the worker does that has ended the run."""
+    reply = flow.call("flow_expire", run=run)
+    while reply[0] == "MORE":
+        reply = flow.call("flow_expire", run=run, after=reply[1])
+    assert reply == ["OK"]
+
+
+def keep(flow: ScriptedFlow, *, run: int = 1, after: int = 0) -> None:
+    """Let a flow stay whose run has set out that it is to go."""
+    reply = flow.call("flow_keep", ended=run, after=after)
+    while reply[0] == "MORE":
+        reply = flow.call("flow_keep", ended=run, after=reply[1])
+    assert reply == ["OK"]

@@ -1,14 +1,16 @@
 --- @include "int"
 --- @include "read"
 --- @include "record_key"
--- expire_records(first, at_ms) -> next | nil: let the records of atoms, from a place in changes
--- on, expire at that time (nil: never); next is the place to go on from
+-- expire_records(after, at_ms) -> next | nil: let the records of atoms that have changed since a
+-- revision expire at that time (nil: never); next is the revision to go on from. What changes
+-- meanwhile comes once more, at the end
 local RECORDS_A_CALL = 200
-local function expire_records(first, at_ms)
-  local uuids = read('ZRANGE', keys.changes, first, first + RECORDS_A_CALL - 1)
-  for _, uuid in ipairs(uuids) do
+local function expire_records(after, at_ms)
+  local rows = read('ZRANGEBYSCORE', keys.changes, '(' .. int(after), '+inf', 'WITHSCORES',
+    'LIMIT', 0, RECORDS_A_CALL)
+  for i = 1, #rows, 2 do
     for _, kind in ipairs({'atom', 'result'}) do
-      local key = record_key(kind, uuid)
+      local key = record_key(kind, rows[i])
       if at_ms then
         redis.call('PEXPIREAT', key, int(at_ms))
       else
@@ -16,5 +18,5 @@ local function expire_records(first, at_ms)
       end
     end
   end
-  return uuids[RECORDS_A_CALL] and first + RECORDS_A_CALL or nil
+  return tonumber(rows[2 * RECORDS_A_CALL])
 end
