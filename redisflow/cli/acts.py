@@ -16,7 +16,7 @@ import typer
 
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
-from redisflow.cli.listing import RunSummary, WantedRuns, list_runs
+from redisflow.cli.listing import RunSummary, WantedRuns, list_runs, read_run_id
 from redisflow.cli.options import (
     DryRunOption,
     LimitOption,
@@ -33,8 +33,15 @@ from redisflow.cli.options import (
 from redisflow.cli.problems import Status, UsageProblem, line_of, printable
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import confirm, say, whole_output
+from redisflow.cli.unreadable import UNREADABLE
 from redisflow.engine.loading import META_RUN_ID
-from redisflow.errors import InvalidState, Locked, NotFound
+from redisflow.errors import (
+    CorruptKey,
+    InvalidState,
+    Locked,
+    NotFound,
+    SchemaTooNew,
+)
 from redisflow.operations import Subject
 from redisflow.persistence import RedisBackend
 
@@ -140,15 +147,16 @@ def choose(
 
 def chosen_of(run: RunSummary) -> Chosen:
     """Take a run from a list."""
-    return Chosen(run.flow_uuid, run.label, run.run_id, run.rev)
+    label = run.flow_uuid if run.run_id == UNREADABLE else run.label
+    return Chosen(run.flow_uuid, label, run.run_id, run.rev)
 
 
 def _named(backend: RedisBackend, text: str) -> Chosen:
     uuid = find_flow(backend, text)
     key = backend.keys.of_flow(uuid).flow
     found = backend.client.execute("HGET", key, f"meta:{META_RUN_ID}")
-    run_id = None if found is None else str(backend.codec.decode(found, key=key))
-    return Chosen(uuid, run_id or uuid, run_id)
+    run_id = read_run_id(backend, found, key=key)
+    return Chosen(uuid, uuid if run_id in (None, UNREADABLE) else run_id, run_id)
 
 
 def act_upon(
@@ -225,7 +233,7 @@ def _number(chosen: Sequence[Chosen]) -> str:
 def _checked(check: Check, chosen: Chosen, verb: str) -> dict[str, Any]:
     try:
         check(chosen)
-    except (InvalidState, NotFound) as error:
+    except (InvalidState, NotFound, CorruptKey, SchemaTooNew) as error:
         return _record(chosen, "would be refused", {"error": line_of(error)})
     return _record(chosen, f"would {verb}", {})
 
@@ -235,7 +243,7 @@ def act_on(act: Act, chosen: Chosen, output: Output) -> dict[str, Any]:
     try:
         text, fields = act(chosen)
         told = text
-    except (InvalidState, Locked, NotFound) as error:
+    except (InvalidState, Locked, NotFound, CorruptKey, SchemaTooNew) as error:
         told = line_of(error)
         text, fields = "refused", {"error": told}
     if output is Output.HUMAN:
@@ -276,5 +284,6 @@ def print_records(
         elif say_it:
             for record in records:
                 name = record["run_id"] or record["flow_uuid"]
+                name = record["flow_uuid"] if name == UNREADABLE else name
                 why = f": {record['error']}" if "error" in record else ""
                 sys.stdout.write(f"{record['result']} {printable(name)}{why}\n")

@@ -16,12 +16,17 @@ from typing import Any
 
 from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
+from redisflow.cli.unreadable import UNREADABLE
 from redisflow.engine.loading import META_RUN_ID
+from redisflow.errors import CorruptKey
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_many
 
 #: Entries of the index that are read in one call.
 PAGE = 250
+
+#: Entries of one time that are read again: so many may go meanwhile.
+_OVERLAP = 50
 
 _FIELDS = (
     "name",
@@ -34,6 +39,7 @@ _FIELDS = (
     "unfinished",
     "nodes",
     "cancelled",
+    "submitted",
     f"meta:{META_RUN_ID}",
 )
 
@@ -83,6 +89,7 @@ class RunSummary:
         cancelled: who cancelled it, and why; None if nobody did.
         unfinished: atoms that are neither SUCCESS nor IGNORE; None as long as the
             structure is not in Redis.
+        submitted: whether it is left to workers who have not begun, or not ended, it.
         atoms: how many it has.
         workers: how many are alive.
     """
@@ -98,6 +105,7 @@ class RunSummary:
     updated_at: int
     cancelled: str | None
     unfinished: int | None
+    submitted: bool = False
     atoms: int = 0
     workers: int = 0
 
@@ -112,6 +120,16 @@ class RunSummary:
     def label(self) -> str:
         """What a person calls it by: its run id, or its flow's name."""
         return self.name if self.run_id is None else self.run_id
+
+
+def read_run_id(backend: RedisBackend, data: bytes | None, *, key: str) -> str | None:
+    """Read a run id; one that cannot be read here is shown as such."""
+    if data is None:
+        return None
+    try:
+        return str(backend.codec.decode(data, key=key))
+    except CorruptKey:
+        return UNREADABLE
 
 
 def list_runs(backend: RedisBackend, wanted: WantedRuns) -> Iterator[RunSummary]:
@@ -149,7 +167,7 @@ def _pages(
         found: Sequence[tuple[bytes, float]] = run(
             backend.client,
             *("ZREVRANGEBYSCORE", backend.keys.flows, newest, oldest, "WITHSCORES"),
-            *("LIMIT", 0, PAGE + len(given)),
+            *("LIMIT", max(0, len(given) - _OVERLAP), PAGE + _OVERLAP),
         )
         fresh = [uuid for uuid, _time in found if uuid not in given]
         if not fresh:
@@ -175,10 +193,9 @@ def _summary(
     backend: RedisBackend, uuid: str, key: str, row: Sequence[bytes | None]
 ) -> RunSummary:
     text = [None if value is None else value.decode() for value in row[:-1]]
-    run_id = None if row[-1] is None else backend.codec.decode(row[-1], key=key)
     return RunSummary(
         flow_uuid=uuid,
-        run_id=None if run_id is None else str(run_id),
+        run_id=read_run_id(backend, row[-1], key=key),
         name=text[0] or "",
         state=text[1] or "PENDING",
         run=int(text[2] or 1),
@@ -188,6 +205,7 @@ def _summary(
         updated_at=int(text[6] or 0),
         unfinished=None if text[8] is None else int(text[7] or 0),
         cancelled=text[9],
+        submitted=int(text[10] or 0) > int(text[3] or 0),
     )
 
 

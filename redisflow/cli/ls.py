@@ -133,6 +133,7 @@ def _record(run: RunSummary) -> dict[str, Any]:
         "run": run.run,
         "ended": run.ended,
         "cancelled": run.cancelled,
+        "submitted": run.submitted,
         "rev": run.rev,
         "atoms": run.atoms,
         "done": run.done,

@@ -41,10 +41,10 @@ from redisflow.cli.terminal import say
 from redisflow.operations import (
     check_removal,
     collect_garbage,
-    left_of,
     remove_run,
 )
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.removal import left_of
 
 RM_EPILOG = """\
 [bold]Examples[/bold]
@@ -112,8 +112,8 @@ def gc(
     """Remove runs that ended long ago, and what gone runs have left behind.
 
     With --older: runs in SUCCESS, REVERTED or FAILURE (or the --state that you name) in
-    which nothing has changed for longer than that. In any case: entries of indexes and
-    logbooks whose flows are gone.
+    which nothing has changed for longer than that, if they are not submitted again. In
+    any case: entries of indexes and logbooks whose flows are gone.
     """
     chosen: list[Chosen] = []
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
@@ -123,7 +123,7 @@ def gc(
             chosen = [
                 chosen_of(each)
                 for each in list_runs(backend, wanted)
-                if each.updated_at < before
+                if each.updated_at < before and not each.submitted
             ][:limit]
         elif state or name or limit is not None:
             raise UsageProblem("--state, --name and --limit go with --older")

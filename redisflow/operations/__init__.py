@@ -22,7 +22,6 @@ from redisflow.operations.removing import (
     Garbage,
     check_removal,
     collect_garbage,
-    left_of,
     remove_run,
 )
 from redisflow.operations.running import (
@@ -46,7 +45,6 @@ __all__ = [
     "check_set_result",
     "check_suspend",
     "collect_garbage",
-    "left_of",
     "operator_id",
     "remove_run",
     "reset_atom",

@@ -7,18 +7,21 @@ by name, or by the next collection, which finds it through the index of flows.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redisflow.engine.submissions import GRACE_MS, Submissions
 from redisflow.errors import InvalidState
+from redisflow.keys import book_uuid_of
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run, run_many
-from redisflow.persistence.removal import remove_flow
+from redisflow.persistence.removal import (
+    leave_book,
+    remove_flow,
+    strays_of,
+)
 
 _PAGE = 500
-_RECORD = re.compile(r":(?:atom|result):(.+)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def _at_work(flow_uuid: str, live: int) -> InvalidState:
 
 
 def remove_run(backend: RedisBackend, flow_uuid: str, *, seen: int = 0) -> bool:
-    """Remove a flow that nobody works on, and its logbook if that was its own.
+    """Remove a flow that nobody works on, and its logbook if redisflow made that.
 
     Args:
         backend: where it is.
@@ -63,7 +66,8 @@ def remove_run(backend: RedisBackend, flow_uuid: str, *, seen: int = 0) -> bool:
         seen: the revision at which it was chosen; 0: it was named.
 
     Returns:
-        Whether the flow was still there; what was left of it is gone in any case.
+        Whether the flow was still there; what was left of one that was named is gone
+        in any case.
 
     Raises:
         InvalidState: workers are at work, or it has changed since it was chosen;
@@ -77,32 +81,12 @@ def remove_run(backend: RedisBackend, flow_uuid: str, *, seen: int = 0) -> bool:
     if live is not None:
         raise _at_work(flow_uuid, live)
     if book is not None:
-        _leave_book(backend, book.decode(), flow_uuid)
+        leave_book(backend, book.decode(), flow_uuid)
         return True
-    records = (_RECORD.search(key) for key in left_of(backend, flow_uuid))
-    strays = sorted({found[1] for found in records if found})
-    remove_flow(backend, flow_uuid, only="gone", strays=strays)
+    if not seen:  # somebody has named it: whatever is left of it is looked for
+        strays = strays_of(backend, flow_uuid)
+        remove_flow(backend, flow_uuid, only="gone", strays=strays)
     return False
-
-
-def left_of(backend: RedisBackend, flow_uuid: str) -> list[str]:
-    """Name all keys of a flow, known to it or not; looks at every key of the server."""
-    prefix = backend.keys.of_flow(flow_uuid).flow.removesuffix("flow")
-    found = backend.client.scan(f"{prefix}*")
-    return sorted({key.decode() for key in found})
-
-
-def _leave_book(backend: RedisBackend, book_uuid: str, flow_uuid: str) -> bool:
-    """Take a flow out of its logbook; one that was made for it alone goes as well."""
-    keys, client = backend.keys, backend.client
-    key = keys.book(book_uuid)
-    run(client, "HDEL", key, f"flow:{flow_uuid}")
-    fields = run(client, "HKEYS", key)
-    others = [name for name in fields if name.startswith((b"flow:", b"meta:"))]
-    if others:
-        return False
-    run_many(client, [("DEL", key), ("ZREM", keys.books, book_uuid)])
-    return bool(fields)
 
 
 def collect_garbage(backend: RedisBackend, *, look_only: bool = False) -> Garbage:
@@ -170,20 +154,25 @@ def _collect_atoms(backend: RedisBackend, *, look_only: bool) -> int:
 
 
 def _collect_books(backend: RedisBackend, *, look_only: bool) -> int:
-    """Remove logbooks without metadata all of whose flows are gone."""
+    """Take gone flows out of their logbooks; those that were theirs alone go.
+
+    Returns:
+        How many logbooks are gone, or would be.
+    """
     client, keys = backend.client, backend.keys
     removed = 0
     for page in _settled(backend, keys.books):
         fields = run_many(client, [("HKEYS", keys.book(uuid)) for uuid in page])
         for uuid, names in zip(page, fields, strict=True):
             flows = [name[5:].decode() for name in names if name.startswith(b"flow:")]
-            if not names and not look_only:
-                run(client, "ZREM", keys.books, uuid)
-            if not flows or len(_gone(backend, flows)) < len(flows):
-                continue
+            gone = _gone(backend, flows)
+            alone = all(not name.startswith(b"meta:") for name in names)
+            if len(gone) == len(flows) and uuid in map(book_uuid_of, gone):
+                removed += alone
             if look_only:
-                removed += not any(name.startswith(b"meta:") for name in names)
                 continue
-            for flow in flows:
-                removed += _leave_book(backend, uuid, flow)
+            if not names:
+                run(client, "ZREM", keys.books, uuid)
+            for flow in gone:
+                leave_book(backend, uuid, flow)
     return removed

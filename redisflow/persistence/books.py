@@ -7,7 +7,7 @@ whoever adds a flow or an entry of metadata overwrites nothing else.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,21 @@ class Shelf:
             commands.append(("HDEL", key, *change.drops))
         run_many(self._client, commands)
         self._merge(plan, stored, change)
+
+    def confirm(self, book: models.LogBook, flows: Sequence[models.FlowDetail]) -> None:
+        """Enter flows once more that were new, and that a removal has taken out.
+
+        What removes a flow takes it out of its logbook at the end, when one of the
+        same uuid may have been made.
+        """
+        key = self._keys.book(book.uuid)
+        entries = {_FLOW + flow.uuid: str(flow.name) for flow in flows}
+        names = ["name", *entries]
+        if not entries or None not in run(self._client, "HMGET", key, *names):
+            return
+        words = ["uuid", book.uuid, "name", book.name]
+        words += [word for pair in entries.items() for word in pair]
+        run_many(self._client, [("HSET", key, *words)])
 
     def forget(self, uuid: str) -> None:
         """Remove a logbook whose flows are gone."""

@@ -21,6 +21,7 @@ from redisflow.persistence.books import Shelf
 from redisflow.persistence.fields import seen_of
 from redisflow.persistence.names import as_uuid
 from redisflow.persistence.reading import (
+    BATCH,
     flow_of_atom,
     read_atom_detail,
     read_flow_detail,
@@ -109,6 +110,9 @@ class RedisConnection(base.Connection):
         for flow in flows:
             self._saver.index(flow, now_ms)
             self._saver.write(flow, book.uuid)
+        for start in range(0, len(flows), BATCH):
+            part = flows[start : start + BATCH]
+            self._shelf.confirm(book, [flow.detail for flow in part if flow.new])
         known = {flow_detail.uuid for flow_detail in book}
         updated_at = book.updated_at
         for flow_uuid in stored.flows if stored else ():

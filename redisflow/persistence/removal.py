@@ -13,9 +13,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from redisflow.errors import FlowLost, InvalidState
+from redisflow.keys import book_uuid_of
 from redisflow.persistence.commands import Command, check_types, run, run_many
 from redisflow.persistence.reading import BATCH, NOTHING_SINCE
 from redisflow.scripts import catalogue
+
+_RECORD = re.compile(r":(?:atom|result):(.+)$", re.DOTALL)
 
 if TYPE_CHECKING:
     from redisflow.persistence.backend import RedisBackend
@@ -49,7 +52,7 @@ def remove_flow(
     """
     keys = backend.keys
     scripts = backend.scripts_of(flow_uuid)
-    status = "MORE"
+    status, lost = "MORE", False
     while status == "MORE" or strays:
         batch, strays = strays[:BATCH], strays[BATCH:]
         reply = scripts.call(
@@ -59,11 +62,54 @@ def remove_flow(
             return int(reply.fields[0])
         if reply.status == "MOVED":
             raise InvalidState(f"flow {flow_uuid} has changed meanwhile: it was kept")
-        status, (uuids,) = reply.status, reply.fields
+        status, (uuids, damaged) = reply.status, reply.fields
+        lost = lost or bool(damaged)
         if uuids:
             run_many(backend.client, [("HDEL", keys.atom_index, *uuids)])
     _leave_indexes(backend, flow_uuid)
+    if lost and (strays := strays_of(backend, flow_uuid)):
+        return remove_flow(backend, flow_uuid, only="gone", strays=strays)
     return None
+
+
+def left_of(backend: RedisBackend, flow_uuid: str) -> list[str]:
+    """Name all keys of a flow, known to it or not; looks at every key of the server."""
+    prefix = backend.keys.of_flow(flow_uuid).flow.removesuffix("flow")
+    found = backend.client.scan(f"{prefix}*")
+    return sorted({key.decode() for key in found})
+
+
+def strays_of(backend: RedisBackend, flow_uuid: str) -> list[str]:
+    """Give the uuids of all atoms of which there are records."""
+    records = (_RECORD.search(key) for key in left_of(backend, flow_uuid))
+    return sorted({found[1] for found in records if found})
+
+
+def leave_book(backend: RedisBackend, book_uuid: str, flow_uuid: str) -> None:
+    """Take a removed flow out of its logbook; one that was made for it alone goes.
+
+    One command each way, and a look at the flow at the end: whoever makes the flow
+    anew meanwhile looks at the logbook at their end.
+    """
+    keys, client = backend.keys, backend.client
+    key, entry = keys.book(book_uuid), f"flow:{flow_uuid}"
+    fields, there = [entry], {}
+    if book_uuid == book_uuid_of(flow_uuid):
+        there = run(client, "HGETALL", key)
+        others = [name for name in there if name.startswith((b"flow:", b"meta:"))]
+        if others in ([], [entry.encode()]):
+            fields += [name.decode() for name in there if name != entry.encode()]
+    left = run_many(client, [("HDEL", key, *fields), ("EXISTS", key)])[1]
+    if not left:
+        run_many(client, [("ZREM", keys.books, book_uuid)])
+    flow = keys.of_flow(flow_uuid).flow
+    name, made = run(client, "HMGET", flow, "name", "created_at")
+    if name is not None:
+        words = [word for pair in {**there, entry: name}.items() for word in pair]
+        run_many(
+            client,
+            [("HSET", key, *words), ("ZADD", keys.books, "NX", made or 0, book_uuid)],
+        )
 
 
 def _leave_indexes(backend: RedisBackend, flow_uuid: str) -> None:

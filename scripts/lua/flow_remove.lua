@@ -30,8 +30,9 @@
     uuids...  str  at most 1000 atoms whose records are left, though nothing leads to them
 
   RETURNS
-    {'OK', uuids}    nothing is left of it; these atoms were the last
-    {'MORE', uuids}  these atoms are gone: call again
+    {'OK', uuids, lost}    nothing is left of it; these atoms were the last; lost = 1 if what
+                           names its atoms was gone: their records may be there
+    {'MORE', uuids, lost}  these atoms are gone: call again
     {'KEPT', live}   it is there, and that many workers are at work: nothing was removed
     {'MOVED'}        it is there, and has changed since: nothing was removed
     {'LOCKED'}       others hold the lock: wait for a turn, and call again
@@ -40,12 +41,21 @@
     {'SCHEMA', n}    a newer version wrote it
 ]]
 --- @include "now_ms"
---- @include "enter_flow"
+--- @include "check_acl"
 --- @include "check_collections"
+--- @include "heed_lock"
+--- @include "open_flow"
 --- @include "record_key"
-local flow, refusal = enter_flow()
+local flow, refusal = open_flow()
 if not flow and refusal[1] ~= 'GONE' then return refusal end
+check_acl(keys.flow)
 check_collections()
+-- A flow that has lost some of its keys cannot be used: it can still be removed.
+if flow and read('EXISTS', keys.lock) == 1 then
+  flow, refusal = heed_lock(flow)
+  if not flow then return refusal end
+end
+local lost = flow and 1 - read('EXISTS', keys.changes) or 0
 local live = read('ZCOUNT', keys.workers, now_ms(), '(inf')
 if flow and (args.only == 'gone' or (args.only == 'idle' and live > 0)) then
   return {'KEPT', live}
@@ -66,6 +76,6 @@ if uuids[1] then
   redis.call('UNLINK', unpack(records))
   redis.call('ZREM', keys.changes, unpack(uuids))
 end
-if left > 1 then return {'MORE', uuids} end
+if left > 1 then return {'MORE', uuids, lost} end
 redis.call('UNLINK', unpack(KEYS))
-return {'OK', uuids}
+return {'OK', uuids, lost}

@@ -11,7 +11,8 @@ import redisflow
 from redisflow import RedisBackend
 from redisflow.errors import FlowLost, InvalidState
 from redisflow.keys import flow_uuid_of
-from redisflow.operations.removing import left_of, remove_run
+from redisflow.operations import remove_run
+from redisflow.persistence.removal import left_of
 from tests.support.processes import Crew, Turn
 from tests.support.storages import Noop
 

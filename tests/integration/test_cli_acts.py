@@ -8,6 +8,7 @@ import json
 import pytest
 from taskflow import retry, task
 from taskflow.patterns import linear_flow
+from taskflow.persistence import models
 
 import redisflow
 from redisflow.doctor import check_flow, check_namespace
@@ -396,3 +397,59 @@ def test_gc_keeps_what_is_submitted_again_meanwhile(
 
     assert (status, "has changed meanwhile" in err + out) == (5, True)
     assert admin.exists(keys.flow)
+
+
+@pytest.mark.parametrize("name", ["events", "changes", "missing"])
+def test_rm_removes_a_flow_that_has_lost_a_key(name, load, typed, admin, keys):
+    """Nothing else can be done with it; what nothing leads to is looked for."""
+    load().run()
+    admin.delete(getattr(keys, name))
+    assert typed("rm", "nightly", "--yes")[0] == 0
+    assert list(admin.scan_iter(f"{keys.namespace}:*")) == []
+
+
+def test_one_damaged_run_does_not_keep_the_others(load, typed, admin, keys, url):
+    """It is refused by itself: status 5, and the rest is done."""
+    load().run()
+    other = redisflow.load(make_flow(), run_id="other", url=url)
+    other.run()
+    admin.delete(keys.missing)
+    admin.set(keys.missing, "of another type")
+    status, out, _ = typed("rm", "--name", "*", "--yes", "-o", "json")
+    results = {run["run_id"]: run["result"] for run in json.loads(out)["runs"]}
+    assert (status, results) == (5, {"nightly": "refused", "other": "removed"})
+
+
+def test_run_that_cannot_be_read_here_is_in_nobodys_way(load, typed, admin, keys):
+    """One of another codec is called by its uuid, and acted upon like any other."""
+    load().run()
+    admin.hset(keys.flow, "meta:run_id", "\x00encrypted")
+    status, out, _ = typed("rm", "--state", "SUCCESS", "--dry-run")
+    assert (status, out) == (0, f"would remove {keys.flow_uuid}\n")
+    admin.hincrby(keys.flow, "updated_at", -7_200_000)
+    admin.zincrby(f"{keys.namespace}:flows", -7_200_000, keys.flow_uuid)
+    assert typed("gc", "--older", "1h", "--yes")[0] == 0
+    assert not admin.exists(keys.flow)
+
+
+def test_gc_leaves_what_is_submitted_again(load, typed, admin, keys, url):
+    """Its last run ended long ago, and its next one waits for a worker."""
+    redisflow.submit("shop:factory", run_id="left", url=url)
+    left = FlowKeys(keys.namespace, flow_uuid_of("left", keys.namespace))
+    admin.hset(left.flow, mapping={"state": "SUCCESS", "ended": 1})
+    redisflow.submit("shop:factory", run_id="left", url=url, rerun=True)
+    admin.hincrby(left.flow, "updated_at", -7_200_000)
+    admin.zincrby(f"{keys.namespace}:flows", -7_200_000, left.flow_uuid)
+    assert typed("gc", "--older", "1h", "--yes")[0] == 0
+    assert admin.exists(left.flow)
+
+
+def test_logbook_of_a_user_stays(typed, backend, namespace):
+    """Only one that redisflow has made for a run goes with it."""
+    book = models.LogBook("of mine")
+    detail = models.FlowDetail("f", flow_uuid_of("mine", namespace))
+    book.add(detail)
+    backend.get_connection().save_logbook(book)
+    assert typed("rm", "mine", "--yes")[0] == 0
+    stored = backend.get_connection().get_logbook(book.uuid)
+    assert (stored.name, list(stored)) == ("of mine", [])

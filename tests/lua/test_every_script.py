@@ -903,10 +903,10 @@ WRITTEN_WITH += [*("ZREMRANGEBYSCORE", "ZPOPMIN", "XADD", "SET", "SETBIT", "UNLI
 #: They change flows, too, whoever is in a section.
 HEEDLESS = {"worker_leave", "worker_sweep"}
 
-#: It makes what is missing.
-MENDS = "flow_repair"
+#: One makes what is missing, one removes what is left.
+UNSHAKEN = {"flow_repair", "flow_remove"}
 ENTERING = sorted(
-    {name for name in RECIPES if script_of(name) in HEEDLESS} | {*GUARDED} - {MENDS}
+    {name for name in RECIPES if script_of(name) in HEEDLESS} | {*GUARDED} - UNSHAKEN
 )
 
 
@@ -944,7 +944,7 @@ def limited(client, server, namespace):
     client.execute("ACL", "DELUSER", user)
 
 
-@pytest.mark.parametrize("name", [*ENTERING, MENDS])
+@pytest.mark.parametrize("name", [*ENTERING, "flow_repair"])
 def test_user_who_lacks_a_command_changes_nothing(flow, limited, name):
     """Whichever it is: it is named before the first write."""
     call = RECIPES[name](flow)
@@ -1050,7 +1050,7 @@ def test_what_is_refused_ends_what_was_sent_before_it(flow, name):
         flow.client.execute("HDEL", flow.keys.lock, "void")
 
 
-@pytest.mark.parametrize("name", GUARDED)
+@pytest.mark.parametrize("name", sorted({*GUARDED} - {"flow_remove"}))
 def test_flow_without_its_lock_is_corrupt(flow, name):
     """A lock that somebody deleted is not taken for a free one."""
     call = RECIPES[name](flow)

@@ -12,9 +12,9 @@ def test_nothing_is_left(flow):
     flow.line("a", "b").start()
     flow.complete(flow.take().item)
 
-    status, uuids = flow.call("flow_remove", limit=1000)
+    status, uuids, lost = flow.call("flow_remove", limit=1000)
 
-    assert (status, set(uuids)) == ("OK", {"a-uuid", "b-uuid"})
+    assert (status, set(uuids), lost) == ("OK", {"a-uuid", "b-uuid"}, 0)
     assert flow.all_keys() == []
 
 
@@ -23,18 +23,18 @@ def test_part_by_part(flow):
     flow.create()
     flow.ensure("a", "b", "c")
 
-    assert flow.call("flow_remove", limit=2) == ["MORE", ["a-uuid", "b-uuid"]]
+    assert flow.call("flow_remove", limit=2) == ["MORE", ["a-uuid", "b-uuid"], 0]
     with pytest.raises(FlowLost):
         flow.call("flow_sync", since=0, limit=10)
     with pytest.raises(CorruptKey):  # nobody makes a new one around what is left
         flow.create()
-    assert flow.call("flow_remove", limit=2) == ["OK", ["c-uuid"]]
+    assert flow.call("flow_remove", limit=2) == ["OK", ["c-uuid"], 0]
     assert flow.all_keys() == []
 
 
 def test_flow_that_is_gone(flow):
     """OK: there is nothing to remove, however often it is asked for."""
-    assert flow.call("flow_remove", limit=10) == ["OK", []]
+    assert flow.call("flow_remove", limit=10) == ["OK", [], 0]
     assert flow.all_keys() == []
 
 
@@ -47,7 +47,7 @@ def test_flow_that_workers_are_at_is_left_if_it_has_to_be_idle(flow):
     assert flow.contents() == before
 
     flow.leave()
-    assert flow.call("flow_remove", limit=10, only="idle") == ["OK", ["a-uuid"]]
+    assert flow.call("flow_remove", limit=10, only="idle") == ["OK", ["a-uuid"], 0]
     assert flow.all_keys() == []
 
 
@@ -61,7 +61,7 @@ def test_flow_that_is_there_is_no_leftover(flow):
     assert flow.contents() == before
 
     flow.client.execute("DEL", flow.keys.flow)
-    assert flow.call("flow_remove", limit=10, only="gone") == ["OK", ["a-uuid"]]
+    assert flow.call("flow_remove", limit=10, only="gone") == ["OK", ["a-uuid"], 0]
     assert flow.all_keys() == []
 
 
@@ -74,7 +74,7 @@ def test_records_that_nothing_leads_to_go_if_they_are_named(flow):
 
     done = flow.call("flow_remove", rest=["a-uuid", "b-uuid"], limit=10, only="gone")
 
-    assert done == ["OK", []]
+    assert done == ["OK", [], 0]
     assert flow.all_keys() == []
 
 
@@ -90,3 +90,18 @@ def test_only_as_it_was_seen(flow):
     assert flow.contents() == before
     rev = int(flow.hash("flow")["rev"])
     assert flow.call("flow_remove", limit=10, only="idle", seen=rev)[0] == "OK"
+
+
+@pytest.mark.parametrize("name", ["events", "lock", "missing", "changes", "workers"])
+def test_flow_that_has_lost_a_key_goes_nevertheless(flow, name):
+    """OK: lost is 1 if nothing names its atoms any more, whose records are left."""
+    flow.line("a", "b").start()
+    flow.leave()
+    flow.client.execute("DEL", getattr(flow.keys, name))
+
+    status, _uuids, lost = flow.call("flow_remove", limit=10, only="idle")
+
+    assert (status, lost) == ("OK", int(name == "changes"))
+    left = {key for key in flow.all_keys() if ":atom:" not in key}
+    assert left == set()
+    assert bool(flow.all_keys()) == bool(lost)
