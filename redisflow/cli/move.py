@@ -201,9 +201,22 @@ def _next(document: dict[str, Any]) -> str:
 def _whole_file(path: Path) -> Iterator[BinaryIO]:
     """Write a file under another name, which gets its own when it is whole.
 
+    A link leads to the file that is written; into a pipe or a device it is copied.
+
     Raises:
         UsageProblem: it cannot be written there.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        with tempfile.TemporaryFile() as spool:
+            yield spool
+            spool.seek(0)
+            try:
+                with path.open("wb") as stream:
+                    shutil.copyfileobj(spool, stream)
+            except OSError as error:
+                raise UsageProblem(f"cannot write {path}: {error.strerror}") from error
+        return
     try:
         number, name = tempfile.mkstemp(
             prefix=f".{path.name}.", suffix=".part", dir=path.parent

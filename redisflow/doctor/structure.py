@@ -99,7 +99,7 @@ def _places(
     for uuid, number in placed.items():
         if uuid not in snapshot.records:
             yield found("graph", f"node {number} has no atom {uuid}", key=key)
-        elif snapshot.records[uuid]["node"] != str(number):
+        elif snapshot.records[uuid].get("node") != str(number):
             yield found(
                 "graph",
                 f"{snapshot.name_of(uuid)} says node"
@@ -107,7 +107,7 @@ def _places(
                 key=snapshot.keys.atom(uuid),
             )
     for uuid, record in snapshot.records.items():
-        if record["node"] and uuid not in placed:
+        if record.get("node") and uuid not in placed:
             yield found(
                 "graph",
                 f"{snapshot.name_of(uuid)} says node {record['node']}, which has"

@@ -49,7 +49,7 @@ class Checked:
         names: how many names of atoms there are.
         links: how many fields the structure has.
         entries: how many entries the journal has.
-        atoms: uuids of its atoms.
+        atoms: uuid -> name of each of its atoms.
         results: how many fields of results there are.
         lines: how many lines were read.
     """
@@ -69,7 +69,7 @@ class Checked:
     names: int = 0
     links: int = 0
     entries: int = 0
-    atoms: set[str] = field(default_factory=set)
+    atoms: dict[str, str] = field(default_factory=dict)
     results: int = 0
     lines: int = 0
     last: tuple[int, int] = (0, 0)
@@ -146,6 +146,8 @@ def _flow(found: Checked, record: Mapping[str, Any]) -> None:
         _number(fields, name)
     for name in _WORDS:
         fields[name.encode()].decode()
+    if b"submitted" in fields:
+        _number(fields, "submitted")
     if fields[b"uuid"].decode() != found.flow_uuid:
         raise ValueError("it has another uuid")
     if int(fields[b"schema"]) > SCHEMA:
@@ -175,7 +177,9 @@ def _atom(found: Checked, record: Mapping[str, Any]) -> None:
         fields[name.encode()].decode()
     for name in ("rev", "round", *(["attempt"] if b"attempt" in fields else ())):
         _number(fields, name)
-    found.atoms.add(uuid)
+    if not isinstance(record["indexed"], bool):
+        raise TypeError("whether it is in the index is neither true nor false")
+    found.atoms[uuid] = fields[b"name"].decode()
 
 
 def _result(found: Checked, record: Mapping[str, Any]) -> None:
@@ -185,7 +189,7 @@ def _result(found: Checked, record: Mapping[str, Any]) -> None:
 
 
 def _names(found: Checked, record: Mapping[str, Any]) -> None:
-    fields = fields_in(record)
+    fields = _entries_in(record)
     for uuid in fields.values():
         if uuid.decode() not in found.atoms:
             raise ValueError(f"a name leads to {uuid!r:.60}, which is no atom")
@@ -193,7 +197,7 @@ def _names(found: Checked, record: Mapping[str, Any]) -> None:
 
 
 def _graph(found: Checked, record: Mapping[str, Any]) -> None:
-    fields = fields_in(record)
+    fields = _entries_in(record)
     for name, text in fields.items():
         node = name.isdigit()
         if node and (text.count(b"|") != 4 or not _known(found, text)):  # noqa: PLR2004
@@ -207,7 +211,16 @@ def _known(found: Checked, node: bytes) -> bool:
 
 
 def _hash(_found: Checked, record: Mapping[str, Any]) -> None:
-    fields_in(record)
+    _entries_in(record)
+
+
+def _entries_in(record: Mapping[str, Any]) -> dict[bytes, bytes]:
+    """Read the fields of a collection, in which some names are kept for others."""
+    fields = fields_in(record)
+    for name in (b"", b"-", b"importing", b"imported"):
+        if name in fields:
+            raise ValueError(f"it has a field {name!r}")
+    return fields
 
 
 def _ready(_found: Checked, record: Mapping[str, Any]) -> None:

@@ -161,6 +161,7 @@ class _Import:
         self._scripts = backend.scripts_of(place)
         self._submissions = Submissions(backend)
         self._moved = place != checked.flow_uuid
+        self._renamed: dict[str, str] = {}
         self._part = 0
         self._words: list[Argument] = []
         self._size = 0
@@ -207,6 +208,8 @@ class _Import:
         fields: list[Argument] = []
         for name, value in self._flow_fields(book).items():
             fields += [name, value]
+        if self._waits:  # for workers, who look only at what the index names
+            self._submissions.add(self._place, self._submissions.now_ms())
         reply = self._scripts.call(
             "import_finish",
             rest=fields,
@@ -236,10 +239,15 @@ class _Import:
             pass
         return given_back
 
+    @property
+    def _waits(self) -> bool:
+        """Whether the run is left to workers, and has not ended."""
+        flow = self._checked.flow
+        return int(flow.get(b"submitted", b"0")) > int(flow[b"ended"])
+
     def submit(self) -> bool:
         """Name a run that was left to workers to those that serve here."""
-        flow = self._checked.flow
-        if int(flow.get(b"submitted", b"0")) <= int(flow[b"ended"]):
+        if not self._waits:
             return False
         now_ms = self._submissions.now_ms()
         self._submissions.add(self._place, now_ms)
@@ -277,8 +285,19 @@ class _Import:
         run(client, "ZADD", keys.flows, self._submissions.now_ms(), self._place)
 
     def _atom(self, old: str) -> str:
-        """Name an atom; in another flow it is another one."""
-        return atom_uuid_of(self._place, old) if self._moved and old else old
+        """Name an atom; in another flow it is another one.
+
+        One that was named for its flow is named for the new one: brought back to where
+        it was, it is the same again.
+        """
+        if not self._moved or not old:
+            return old
+        if old not in self._renamed:
+            name = self._checked.atoms.get(old, old)
+            derived = old == atom_uuid_of(self._checked.flow_uuid, name)
+            new = atom_uuid_of(self._place, name if derived else old)
+            self._renamed[old] = new
+        return self._renamed[old]
 
     def _flow_fields(self, book: str) -> dict[bytes, bytes]:
         fields = dict(self._checked.flow)

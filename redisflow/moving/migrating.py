@@ -40,6 +40,7 @@ Fate = Literal[
 BAD: tuple[Fate, ...] = ("differs", "at work", "refused", "altered")
 
 _NAMED = 5
+_CHANGED = "it has changed meanwhile: somebody is at work on it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,8 @@ class _Book:
         self._book = book
         self._new = True
         self._flows: list[models.FlowDetail] = []
+        self._moments: dict[str, tuple[int, int]] = {}
+        self._entered: set[str] = set()
         self.done: list[Migrated] = []
 
     def look(self) -> Iterator[Migrated]:
@@ -132,13 +135,21 @@ class _Book:
         there = self._there()
         if there is not None:
             self._new = False
+            flows = self._open().get_flows_for_book(self._book.uuid)
+            self._entered = {flow.uuid for flow in flows}
             different = compare_books(self._book, there)
             if different:
                 yield self._fate(None, "differs", why=f"its {', '.join(different)}")
                 return
         count = 0
-        for flow in self._source.get_flows_for_book(self._book.uuid):
+        for named in self._source.get_flows_for_book(self._book.uuid):
             count += 1
+            before = _moment(self._source, named.uuid)
+            flow = self._source.get_flow_details(named.uuid)
+            if _moment(self._source, named.uuid) != before:
+                yield self._fate(flow, "at work", why=_CHANGED)
+                continue
+            self._moments[flow.uuid] = before
             fate = self._look_at(flow)
             if fate.result in ("copied", "completed"):
                 self._flows.append(flow)
@@ -176,6 +187,8 @@ class _Book:
 
     def _compared(self, flow: models.FlowDetail, fate: Migrated) -> Migrated:
         """Read what was written, and tell what has become something else."""
+        if _moment(self._source, flow.uuid) != self._moments[flow.uuid]:
+            return self._fate(flow, "at work", why=_CHANGED, atoms=fate.atoms)
         there = self._open().get_flow_details(flow.uuid)
         found = compare_flows(flow, there)
         lost = [f"atom {atom.name} is not there" for atom in found.lacking]
@@ -210,7 +223,7 @@ class _Book:
         return there
 
     def _look_at(self, flow: models.FlowDetail) -> Migrated:
-        if live := _live(self._source, flow.uuid):
+        if live := self._moments[flow.uuid][1]:
             why = f"{live} worker(s) are at work on it: suspend it first"
             return self._fate(flow, "at work", why=why)
         if self._target is None:
@@ -222,7 +235,8 @@ class _Book:
         found = compare_flows(flow, there)
         if found.differences:
             return self._fate(flow, "differs", why=_several(found.differences))
-        if found.lacking:
+        # Its logbook may not name it.
+        if found.lacking or flow.uuid not in self._entered:
             return self._fate(flow, "completed", atoms=len(found.lacking))
         return self._fate(flow, "equal")
 
@@ -234,9 +248,10 @@ class _Book:
         why: str = "",
         atoms: int = 0,
     ) -> Migrated:
+        named = ("", "") if flow is None else (str(flow.uuid), str(flow.name))
         return Migrated(
             *(str(self._book.uuid), str(self._book.name)),
-            *("" if flow is None else str(flow.uuid), str(flow.name) if flow else ""),
+            *named,
             result,
             atoms,
             why,
@@ -248,11 +263,14 @@ def _several(parts: Sequence[str]) -> str:
     return f"{'; '.join(parts[:_NAMED])}{more}"
 
 
-def _live(connection: base.Connection, flow_uuid: str) -> int:
-    """Count the workers that are at work on a flow."""
+def _moment(connection: base.Connection, flow_uuid: str) -> tuple[int, int]:
+    """Tell a flow's revision, and how many workers are at work on it."""
     backend = connection.backend
     if not isinstance(backend, RedisBackend):
-        return 0
-    workers = backend.keys.of_flow(flow_uuid).workers
+        return 0, 0
+    keys = backend.keys.of_flow(flow_uuid)
     now_ms = Submissions(backend).now_ms()
-    return int(backend.client.execute("ZCOUNT", workers, now_ms, "(inf"))
+    rev, live = backend.client.execute_many(
+        [("HGET", keys.flow, "rev"), ("ZCOUNT", keys.workers, now_ms, "(inf")]
+    )
+    return int(rev or 0), int(live)

@@ -346,6 +346,40 @@ def test_flow_that_workers_are_at_is_refused(url, typed, tmp_path):
     assert typed(url, place, "--yes")[0] == 0
 
 
+def test_flow_that_changes_while_it_is_read_is_refused(url, typed, tmp_path, backend):
+    """Its worker may be gone by the time that somebody looks for one."""
+    engine = redisflow.load(linear_flow.Flow("f").add(Give("a")), run_id="r", url=url)
+    engine.run()
+    source = backend.get_connection()
+    read = source.get_flow_details
+
+    def change(uuid):
+        detail = read(uuid)
+        engine.storage.inject({"x": 1})
+        return detail
+
+    source.get_flow_details = change
+    with connected(f"dir://{tmp_path}/there") as target:
+        books = books_of(source, None)
+        fates = [each.result for each in migrate(source, target, books)]
+    assert fates == ["at work"]
+
+
+def test_logbook_that_does_not_name_its_flow_is_completed(url, typed, backend, old):
+    """It is equal only once its logbook has it."""
+    with connected(old) as there:
+        there.save_logbook(make_book())
+    assert typed(old, url, "--yes")[0] == 0
+    connection = backend.get_connection()
+    book = next(iter(connection.get_logbooks()))
+    flow = next(iter(book))
+    key = backend.keys.book(book.uuid)
+    backend.client.execute("HDEL", key, f"flow:{flow.uuid}")
+    status, out, _ = typed(old, url, "--yes", "-o", "json")
+    assert (status, counted(out)["completed"]) == (0, 1)
+    assert backend.client.execute("HEXISTS", key, f"flow:{flow.uuid}")
+
+
 @pytest.mark.parametrize(
     ("source", "target", "said"),
     [

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,21 @@ def test_export_into_a_file(file, typed, tmp_path):
     assert f"{file.stat().st_size:,} bytes into {file}" in err
     assert [path.name for path in tmp_path.glob("*nightly*")] == ["nightly.jsonl"]
     assert file.stat().st_mode & 0o077 == 0
+
+
+def test_export_into_what_is_no_file(file, typed, tmp_path):
+    """A link stays one, and a pipe stays a pipe: what reads it gets the lines."""
+    link, pipe = tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(tmp_path / "target")
+    os.mkfifo(pipe)
+    assert typed("export", "nightly", "-f", str(link))[0] == 0
+    lines = file.read_bytes().count(b"\n")
+    assert (link.is_symlink(), link.read_bytes().count(b"\n")) == (True, lines)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        assert typed("export", "nightly", "-f", str(pipe))[0] == 0
+        assert read.result(10).count(b"\n") == lines
+    assert pipe.is_fifo()
 
 
 def test_export_to_standard_output(file, typed):

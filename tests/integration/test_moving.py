@@ -339,6 +339,35 @@ def test_submitted_run_is_left_to_workers_there(url, backend, far):
     assert check_namespace(far) == []
 
 
+def test_cut_short_import_leaves_no_run_to_itself(url, backend, far, monkeypatch):
+    """From the moment at which it is there workers can find it."""
+    redisflow.submit("shop:factory", run_id="nightly", url=url, store={"x": 1})
+
+    def die(_import):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importing._Import, "settle", die)
+    with pytest.raises(KeyboardInterrupt):
+        moved(backend, far)
+    place = flow_uuid_of("nightly", far.keys.namespace)
+    listed = far.client.execute("ZRANGE", far.keys.submitted, 0, -1)
+    assert listed == [place.encode()]
+    assert far.client.execute("EXISTS", far.keys.of_flow(place).flow)
+
+
+def test_atoms_that_come_back_are_the_same(url, backend, far):
+    """Keys made from their uuids, that nothing be done twice, are so once more."""
+    redisflow.load(make_flow(), run_id="nightly", url=url, store={"x": 1}).run()
+    place = flow_uuid_of("nightly", backend.keys.namespace)
+    names = backend.client.execute("HGETALL", backend.keys.of_flow(place).atoms)
+    there = brought(far, exported(backend, "nightly"), run_id="elsewhere")
+    remove_run(backend, place)
+    stream = exported(far, there.run_id)
+    back = brought(backend, stream, run_id="nightly")
+    again = backend.client.execute("HGETALL", backend.keys.of_flow(place).atoms)
+    assert (back.flow_uuid, again) == (place, names)
+
+
 def test_logbook_with_others_keeps_them(url, backend, far, admin):
     """It is made elsewhere with its own metadata, and of its flows only this one."""
     connection = backend.get_connection()
@@ -548,12 +577,15 @@ def test_expiry_is_not_brought(url, backend, far):
         make_flow(), run_id="nightly", url=url, store={"x": 1}, retention_s=600
     )
     engine.run()
+    key = backend.keys.of_flow(engine.storage.flow_uuid).flow
+    backend.client.execute("HSET", key, "keeping", 1)
 
     done = moved(backend, far)
 
     keys = far.keys.of_flow(done.flow_uuid)
     fields = far.client.execute("HMGET", keys.flow, "retention_ms", "expires_at")
     assert fields == [b"600000", None]
+    assert not far.client.execute("HEXISTS", keys.flow, "keeping")
     assert far.client.execute("PTTL", keys.flow) == -1
 
 
