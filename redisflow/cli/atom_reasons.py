@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from taskflow import states
 
 from redisflow.cli.progress import state_of
-from redisflow.cli.reasons import Reason, failures_of, reasons_of_flow
+from redisflow.cli.reasons import Reason, failures_of, is_over, reasons_of_flow
 from redisflow.cli.situation import Situation, node_of
 from redisflow.cli.terminal import worker_text
 from redisflow.cli.waits import reverts_in, waits_in
@@ -88,7 +88,22 @@ def _of_state(situation: Situation, atom: AtomRecord) -> Iterator[Reason]:
             situation, waits.get(atom.name, []), "first comes what is after it:"
         )
     else:
-        yield Reason("state", _STATES.get(state, f"it is {state}"))
+        yield Reason("state", _of_rest(situation, atom))
+
+
+def _of_rest(situation: Situation, atom: AtomRecord) -> str:
+    """Say what the state of an atom means that waits for nothing."""
+    state = state_of(atom)
+    if atom.type == "retry" and state == states.SUCCESS:
+        tries = f", for the {atom.entries}th time" if atom.entries > 3 else ""  # noqa: PLR2004
+        return f"it has let what comes after it begin{tries}"
+    text = _STATES.get(state, f"it is {state}")
+    if state in (states.RUNNING, states.REVERTING):
+        if is_over(situation):
+            text = "its worker is gone: the next run takes it up again"
+        if atom.attempt:
+            text += f"; {atom.attempt} worker(s) died on it"
+    return text
 
 
 _STATES = {
@@ -129,4 +144,8 @@ def _nothing_before(situation: Situation, atom: AtomRecord) -> Reason:
     if left:
         text = f"nothing before it holds it back, but {left} are counted as if"
         return Reason("counter", f"{text}: see 'redisflow doctor'", {"missing": left})
-    return Reason("nothing", "nothing before it holds it back")
+    text = "nothing before it holds it back"
+    calm = not (situation.plan or situation.halts or situation.fields.get("resolving"))
+    if situation.view.record.state == states.RUNNING and calm:
+        text += ", and it is not offered: see 'redisflow doctor'"
+    return Reason("nothing", text)

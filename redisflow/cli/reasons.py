@@ -71,6 +71,8 @@ def reasons_of_flow(situation: Situation) -> Iterator[Reason]:
         return
     yield from _phase(situation)
     yield from _lock(situation)
+    if fields.get("reverting") == "1":
+        yield from _reverted_for(situation)
     yield from _halts(situation.halts, "the run is being ended for a failure")
     if situation.plan:
         what = _planned(situation.plan)
@@ -78,7 +80,8 @@ def reasons_of_flow(situation: Situation) -> Iterator[Reason]:
         yield Reason("plan", f"{text} nothing is handed out", {"plan": what})
     if resolving := fields.get("resolving"):
         yield _resolving(situation, resolving)
-    if not situation.view.workers and record.state not in (None, states.PENDING):
+    idle = record.state in (None, states.PENDING, states.SUSPENDING)
+    if not situation.view.workers and not idle:
         text = "no worker is alive: nothing goes on until one comes"
         yield Reason("no_worker", text)
 
@@ -89,35 +92,84 @@ def _phase(situation: Situation) -> Iterator[Reason]:
     if state == states.PENDING and not situation.fields.get("starter"):
         yield _not_begun(situation)
     elif state == states.SUSPENDING:
-        number = len(situation.claims)
-        text = f"it is being suspended: {number} item(s) are still held"
-        yield Reason("suspending", text, {"held": number})
+        yield _suspending(situation)
     if starter := situation.fields.get("starter"):
         yield _starting(situation, starter)
+
+
+def _suspending(situation: Situation) -> Reason:
+    held, live = len(situation.claims), len(situation.view.workers)
+    text = f"it is being suspended{_asked(situation)}: {held} item(s) are still held"
+    if not live:
+        text = f"it was to be suspended{_asked(situation)}, and its workers are gone:"
+        text += " its next run, or 'redisflow suspend', makes an end of it"
+    return Reason("suspending", text, {"held": held, **_asked_by(situation)})
+
+
+def _asked(situation: Situation) -> str:
+    """Say who has asked for a suspend, and why, if the journal tells."""
+    if situation.suspended is None:
+        return ""
+    who, reason = situation.suspended
+    return f" (by {worker_text(who)}{': ' if reason else ''}{reason})"
+
+
+def _asked_by(situation: Situation) -> dict[str, str]:
+    who, reason = situation.suspended or ("", "")
+    return {"who": who, "reason": reason} if who else {}
+
+
+def _reverted_for(situation: Situation) -> Iterator[Reason]:
+    """Tell for which failures a run is being reverted."""
+    for name, failures in list(situation.view.failures.items())[:_FAILURES]:
+        if (failure := failures.get("failure")) is not None:
+            told = describe_failure(failure)
+            text = f"it is reverted, since {name} has failed: {failure_line(told)}"
+            yield Reason("reverting", text, {"failure": {"atom": name, **told}})
 
 
 def _end(situation: Situation) -> Iterator[Reason]:
     record = situation.view.record
     state = record.state or states.PENDING
     text = f"run {record.run} has ended: {state}"
+    about: Mapping[str, Any] = {}
     if state == states.SUSPENDED:
-        text = f"run {record.run} is suspended: its next run goes on from here"
-    yield Reason("suspended" if state == states.SUSPENDED else "ended", text)
+        asked, about = _asked(situation), _asked_by(situation)
+        text = f"run {record.run} is suspended{asked}: its next run goes on from here"
+    yield Reason("suspended" if state == states.SUSPENDED else "ended", text, about)
+    if (submitted := _submitted(situation, "it was submitted again")) is not None:
+        yield submitted
     if state in (states.FAILURE, states.REVERTED):
-        yield from _halts(situation.halts, "it was ended for a failure")
+        known = [
+            each
+            for failures in situation.view.failures.values()
+            for each in failures.values()
+        ]
+        halts = [
+            halt
+            for halt in situation.halts
+            if not any(halt.matches(each) for each in known)
+        ]
+        yield from _halts(halts, "it was ended for a failure")
         for name, failures in list(situation.view.failures.items())[:_FAILURES]:
             yield from failures_of(name, failures)
 
 
 def _not_begun(situation: Situation) -> Reason:
-    submitted = int(situation.fields.get("submitted") or 0)
-    if submitted > situation.view.record.ended:
-        servers = situation.servers
-        text = f"it was submitted, and {servers} serving worker(s) may take it up"
-        if not servers:
-            text = "it was submitted, and no worker serves: start 'redisflow worker'"
-        return Reason("submitted", text, {"servers": servers})
-    return Reason("not_begun", "the run has not begun: nobody has started it")
+    submitted = _submitted(situation, "it was submitted")
+    not_begun = "the run has not begun: nobody has started it"
+    return submitted or Reason("not_begun", not_begun)
+
+
+def _submitted(situation: Situation, what: str) -> Reason | None:
+    """Say who may take up a run that is left to workers; None if it is not."""
+    if int(situation.fields.get("submitted") or 0) <= situation.view.record.ended:
+        return None
+    servers = situation.servers
+    text = f"{what}, and {servers} serving worker(s) may take it up, if allowed to"
+    if not servers:
+        text = f"{what}, and no worker serves: start 'redisflow worker'"
+    return Reason("submitted", text, {"servers": servers})
 
 
 def _starting(situation: Situation, starter: str) -> Reason:
@@ -132,18 +184,23 @@ def _starting(situation: Situation, starter: str) -> Reason:
 
 def _lock(situation: Situation) -> Iterator[Reason]:
     for holder in situation.holders:
+        lapsed = holder.lease_s <= 0
+        left = f"and its lease goes on for {duration(holder.lease_s)}; others' changes"
+        left += f" wait: {len(situation.waiters)} in the queue"
+        if lapsed:
+            left = "but its lease is over: whoever comes next is let in"
         yield Reason(
-            "lock",
+            "lock_lapsed" if lapsed else "lock",
             f"the flow's lock is held: {_who(holder)} {holder.does} in it for"
-            f" {duration(holder.age_s)}, and its lease goes on for"
-            f" {duration(holder.lease_s)}; others' changes wait",
+            f" {duration(holder.age_s)}, {left}",
             {
                 "host": holder.host,
                 "pid": holder.pid,
                 "thread": holder.thread,
                 "does": holder.does,
                 "since": iso_time(holder.since_ms),
-                "lease_left_s": holder.lease_s,
+                "lease_left_s": round(holder.lease_s, 3),
+                "waiters": len(situation.waiters),
                 "fence": situation.fence,
             },
         )

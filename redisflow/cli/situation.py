@@ -22,6 +22,9 @@ from redisflow.rwlock import FlowLock, LockOwner
 
 _ITEMS = 1000
 
+#: Entries of the journal in which a suspend is looked for.
+_LATEST = 100
+
 
 def node_of(item: str) -> int:
     """Tell which node a work item is about; -1 for the end of the run."""
@@ -75,6 +78,8 @@ class Situation:
         waiters: who waits for it.
         fence: of the last one who wrote in it.
         servers: how many workers serve submitted flows.
+        suspended: who has asked last that it be suspended, and why; None if the journal
+            does not tell.
     """
 
     view: FlowView
@@ -92,6 +97,7 @@ class Situation:
     waiters: Sequence[LockOwner]
     fence: int
     servers: int
+    suspended: tuple[str, str] | None
 
     @property
     def fields(self) -> Mapping[str, str]:
@@ -108,7 +114,7 @@ def read_situation(backend: RedisBackend, uuid: str) -> Situation:
     view = read_view(backend, uuid)
     keys = backend.keys.of_flow(uuid)
     halts = [f"halt:{n}" for n in range(1, int(view.record.fields.get("halt", 0)) + 1)]
-    claims, ready, count, missing, plan, leases, servers, fence, *payloads = run_many(
+    found = run_many(
         backend.client,
         [
             ("HGETALL", keys.claims),
@@ -119,9 +125,12 @@ def read_situation(backend: RedisBackend, uuid: str) -> Situation:
             ("ZRANGEBYSCORE", keys.workers, "-inf", "(inf", "WITHSCORES"),
             ("ZCOUNT", backend.keys.servers, f"{view.now_ms:.0f}", "+inf"),
             ("HGET", keys.lock, "fence"),
+            ("XREVRANGE", keys.events, "+", "-", "COUNT", _LATEST),
             *(("HGET", keys.flow, name) for name in halts),
         ],
     )
+    claims, ready, count, missing, plan, leases, servers, fence = found[:8]
+    acts, *payloads = found[8:]
     by_uuid = {atom.uuid: atom for atom in view.atoms}
     lock = FlowLock(backend.client, keys)
     deadlines = {worker.decode(): float(score) for worker, score in leases}
@@ -161,7 +170,17 @@ def read_situation(backend: RedisBackend, uuid: str) -> Situation:
         waiters=lock.waiters(),
         fence=int(fence or 0),
         servers=int(servers),
+        suspended=_suspended(acts) if "SUSPEND" in str(view.record.state) else None,
     )
+
+
+def _suspended(entries: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> Any:
+    """Find who has asked last for a suspend, in the latest entries of the journal."""
+    for _id, entry in entries:
+        if entry.get(b"act") == b"suspend":
+            who, why = entry.get(b"worker", b""), entry.get(b"reason", b"")
+            return who.decode(errors="replace"), why.decode(errors="replace")
+    return None
 
 
 def read_claims(

@@ -94,6 +94,10 @@ def _named(situation: Situation, name: str) -> AtomRecord:
         if name in (atom.name, atom.uuid):
             return atom
     flow = situation.fields["name"]
+    if not situation.nodes:
+        raise UsageProblem(
+            f"flow {flow!r} has no atom {name!r} yet: its structure is not there"
+        )
     raise UsageProblem(f"flow {flow!r} has no atom {name!r}")
 
 

@@ -39,7 +39,8 @@ def reasons_of_run(situation: Situation) -> Iterator[Reason]:
             yield from _held_back(situation)
         return
     yield from _held(situation)
-    yield from _ready(situation)
+    if situation.view.record.state != states.SUSPENDING:  # nothing is handed out then
+        yield from _ready(situation)
     yield from _held_back(situation)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -21,10 +22,12 @@ from redisflow.engine.executors import Executor
 from redisflow.engine.items import Move
 from redisflow.engine.membership import Membership
 from redisflow.engine.settings import Settings
+from redisflow.engine.settling import settle_run
 from redisflow.engine.starting import Start
 from redisflow.engine.stepping import SteppingLoop
 from redisflow.engine.structure import Structure
 from redisflow.engine.worker import Worker
+from redisflow.errors import FlowLost, StoreError
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -145,6 +148,7 @@ class Course:
             raise
         if outcome is None:
             self._membership.leave()
+            self._settle()
         else:
             self._membership.forget()
             self._storage.get_flow_state()  # the flow detail shows the end, too
@@ -152,6 +156,13 @@ class Course:
                 self._tell_state(states.RUNNING, states.SUSPENDING)
             self._tell_state(states.RUNNING, outcome)
         return outcome
+
+    def _settle(self) -> None:
+        """End a run that is to be suspended, if this was the last of its workers."""
+        with suppress(FlowLost, StoreError):  # whoever comes next does it
+            suspending = self._storage.get_flow_state() == states.SUSPENDING
+            if suspending and not self._storage.mirror.live:
+                settle_run(self._storage, self._run)
 
     @property
     def holding(self) -> int:

@@ -115,6 +115,29 @@ def test_a_suspended_run(flow, why):
     assert found[1]["waits_for"] == ["a"]
 
 
+def test_a_suspended_run_tells_who_has_asked(flow, why):
+    """The journal has it, as long as that was not long ago."""
+    flow.line("a").start()
+    flow.call("flow_note", who="db1:7:ann", act="suspend", reason="moving", op_id="1")
+    flow.call("flow_transition", to="SUSPENDING")
+    assert "(by ann (db1:7): moving)" in _texts(why())
+    flow.leave()
+    (reason,) = [each for each in why() if each["kind"] == "suspending"]
+    assert "its workers are gone" in reason["text"]
+    assert (reason["who"], reason["reason"]) == ("db1:7:ann", "moving")
+    assert "ready" not in _kinds(why())
+
+
+def test_a_run_that_is_left_to_workers_again(flow, why):
+    """It has ended, or is suspended; what it waits for is a worker."""
+    flow.line("a").start()
+    flow.ensure("inject")
+    flow.drive()
+    assert submitted(flow, "again", rerun=1)[0] == "OK"
+    assert _kinds(why()) == ["ended", "submitted"]
+    assert "no worker serves" in _texts(why())
+
+
 # Runs that are on
 
 
@@ -205,9 +228,10 @@ def test_a_revert_waits_for_what_comes_after(flow, why):
     assert str(reverted) == "revert c"
     assert "is being reverted by w1" in _texts(why("c"))
     found = why("a")
-    assert _kinds(found) == ["to_undo", "waits"]
+    assert _kinds(found) == ["to_undo", "waits", "reverting"]
     assert found[1]["atom"] == "b"
     assert found[1]["intention"] == "REVERT"
+    assert "since c has failed" in found[2]["text"]
 
 
 def test_a_retry_puts_back_what_comes_after_it(flow, why):
@@ -274,6 +298,19 @@ def test_the_lock_is_held(flow, why, backend):
     assert reason["pid"] > 0
     assert reason["fence"] > 0
     assert 20 < reason["lease_left_s"] <= 30
+    assert "others' changes wait" in reason["text"]
+
+
+def test_a_lock_whose_holder_is_dead_holds_nobody_up(flow, why):
+    """Its lease is over: whoever comes next is let in, and that is said."""
+    flow.line("a").start()
+    held = ("held", "write", "writer", "p:1", "deadline", 1, "fence", 7)
+    flow.client.execute("HSET", flow.keys.lock, *held)
+    owner = '{"host":"db1","pid":7,"thread":"main","does":"writes","since":1}'
+    flow.client.execute("HSET", flow.keys.lock_owners, "p:1", owner)
+    (reason,) = [each for each in why() if each["kind"].startswith("lock")]
+    assert reason["kind"] == "lock_lapsed"
+    assert "whoever comes next is let in" in reason["text"]
 
 
 def test_an_atom_of_another_structure(flow, why):

@@ -9,6 +9,7 @@ import pytest
 
 import redisflow
 from redisflow.engine import serving, submissions
+from redisflow.engine.course import Course
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.submissions import Submissions
 from redisflow.errors import (
@@ -273,10 +274,11 @@ def test_suspended_run_is_resumed(serve, submit, field, suspend, gates):
     assert field("submitted") == "2"
 
 
-def test_suspended_run_that_nobody_has_ended_is_not_gone_on_with(
-    serve, submit, field, suspend, gates
+def test_suspended_run_that_nobody_has_ended_is_not_gone_on_with(  # noqa: PLR0917  # fixtures
+    serve, submit, field, suspend, gates, monkeypatch
 ):
-    """Its worker was drained before it could end it: the next one ends it."""
+    """Its worker was gone before it could end it: the next one ends it."""
+    monkeypatch.setattr(Course, "_settle", lambda _course: None)
     submit("gated", store=gates.store)
     worker = serve()
     suspend()

@@ -96,6 +96,24 @@ def test_all_engines_hear_that_the_flow_suspends(open_run):
         assert len(set(moves)) == len(moves)
 
 
+def test_last_worker_that_drains_ends_a_run_that_is_suspended(open_run):
+    """Nobody else would, until somebody came to go on with it."""
+    gate, begun = threading.Event(), threading.Event()
+
+    def wait():
+        begun.set()
+        return gate.wait(20)
+
+    engine = open_run(line(Call("a", wait), Call("b", wait)))
+    with running(engine) as run:
+        begun.wait(20)
+        engine.suspend()
+        engine.drain()
+        gate.set()
+        run.result(30)
+    assert engine.storage.get_flow_state() == states.SUSPENDED
+
+
 def test_a_failure_is_not_lost_when_others_change_the_flow(load, url):
     """A change by another storage just before and during a task hides nothing of it."""
 
