@@ -44,6 +44,7 @@ from taskflow.persistence import models
 
 from redisflow import RedisBackend, SharedEngine
 from redisflow.embedded import ensure_running
+from redisflow.errors import FlowCancelled
 
 LOG = logging.getLogger("conductors")
 
@@ -225,6 +226,8 @@ class SharedConductor(BlockingConductor):
         try:
             with ClaimKeeper(job, self._name, lost=lambda: None):
                 engine.run()
+        except FlowCancelled as error:  # TaskFlow would have it run again
+            LOG.warning("%s was cancelled: %s", job, error)
         except self.NO_CONSUME_EXCEPTIONS as error:  # another time, or elsewhere
             LOG.warning("%s goes back to the board: %s", job, error)
             return False
@@ -242,7 +245,9 @@ def conduct(backend: RedisBackend, engine: str) -> None:
     name = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
     board = open_board(backend)
     kind = SharedConductor if engine == "redisflow" else Conductor
-    options = {"lease_s": LEASE_S} if engine == "redisflow" else {}
+    # Whoever takes up the job of a flow that has ended does not run that again.
+    own = {"lease_s": LEASE_S, "rerun": False}
+    options = own if engine == "redisflow" else {}
     conductor = kind(
         name,
         board,

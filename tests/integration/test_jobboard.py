@@ -19,10 +19,12 @@ from typing import Any
 
 import pytest
 from taskflow import exceptions, states
+from taskflow.conductors.backends.impl_blocking import BlockingConductor
 from taskflow.jobs import backends as boards
 from taskflow.jobs.backends.impl_redis import RedisJobBoard
 
 from redisflow import RedisBackend, embedded
+from redisflow.operations import Subject, cancel
 from tests.support.eventually import eventually
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -145,6 +147,39 @@ def test_a_conductor_that_is_told_to_stop_hands_its_job_on(
         ("copy", first),
         ("publish", second),
     ]
+
+
+def test_a_cancelled_flow_is_not_run_again(scene: Scene, tmp_path: Path) -> None:
+    """It is reverted, and that is the end of its job."""
+    example, backend = scene.example, scene.backend
+    (tmp_path / "hold").touch()
+    job = example.post(backend, scene.board, tmp_path)
+    with example.conductors(scene.url, "redisflow", 1) as processes:
+        ((_pid, process),) = processes.items()
+        example.wait_for_copy(tmp_path)
+        cancel(Subject(backend, job.book_uuid), reason="wrong input")
+        (tmp_path / "hold").unlink()
+        assert eventually(lambda: ended(job), within_s=30)
+        assert process.wait(20) == 0
+    assert flow_state(backend, job) == states.REVERTED
+    assert counts(example, tmp_path, "begin") == {"reserve": 1, "copy": 1}
+
+
+def test_a_conductor_of_taskflow_runs_this_engine_too(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """Its jobs end as they do with any other engine."""
+    job = scene.example.post(scene.backend, scene.board, tmp_path)
+    conductor = BlockingConductor(
+        "plain", scene.board, persistence=scene.backend, engine="redisflow"
+    )
+    conductor.notifier.register("job_consumed", lambda _event, **_: conductor.stop())
+    working = threading.Thread(target=conductor.run)
+    working.start()
+    working.join(30)
+    assert not working.is_alive()
+    assert ended(job)
+    assert flow_state(scene.backend, job) == states.SUCCESS
 
 
 @pytest.fixture
