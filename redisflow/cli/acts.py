@@ -16,7 +16,13 @@ import typer
 
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
-from redisflow.cli.listing import RunSummary, WantedRuns, list_runs, read_run_id
+from redisflow.cli.listing import (
+    RunSummary,
+    WantedRuns,
+    list_runs,
+    read_run_id,
+    readable_of,
+)
 from redisflow.cli.options import (
     DryRunOption,
     LimitOption,
@@ -33,7 +39,7 @@ from redisflow.cli.options import (
 from redisflow.cli.problems import Status, UsageProblem, line_of, printable
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import confirm, say, whole_output
-from redisflow.cli.unreadable import UNREADABLE
+from redisflow.cli.unreadable import UNREADABLE, DamagedRuns
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import (
     CorruptKey,
@@ -130,7 +136,7 @@ def acting_command(
 def choose(
     backend: RedisBackend, runs: Sequence[str] | None, wanted: WantedRuns
 ) -> list[Chosen]:
-    """Find the runs that are named, or those that filters choose.
+    """Find the runs that are named, or those that filters choose, if they are readable.
 
     Raises:
         UsageProblem: neither names nor filters, or both, or a name that is unknown.
@@ -142,7 +148,12 @@ def choose(
         raise UsageProblem("which runs? Name them, or choose with --state, --name, …")
     if runs:
         return [_named(backend, text) for text in runs]
-    return [chosen_of(each) for each in list_runs(backend, wanted)]
+    damaged = DamagedRuns()
+    found = [
+        chosen_of(each) for each in readable_of(list_runs(backend, wanted), damaged)
+    ]
+    damaged.tell()
+    return found
 
 
 def chosen_of(run: RunSummary) -> Chosen:

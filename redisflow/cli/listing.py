@@ -3,24 +3,25 @@
 The index of flows is read by the time of creation, a few hundred entries a call, and
 what is told of each comes from its own hash and the sizes of its collections: no atom
 is read. Entries whose flow is gone are left out; a flow that appears while the list is
-read may be missing from it.
+read may be missing from it. One that is damaged is listed in the state `DAMAGED`, with
+its uuid and nothing else.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
-from redisflow.cli.unreadable import UNREADABLE
+from redisflow.cli.unreadable import DAMAGED, UNREADABLE, DamagedRuns
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import CorruptKey
 from redisflow.persistence import RedisBackend
-from redisflow.persistence.commands import Command, run, run_many
+from redisflow.persistence.commands import Command, run, run_each
 
 #: Entries of the index that are read in one call.
 PAGE = 250
@@ -80,7 +81,7 @@ class RunSummary:
         flow_uuid: the uuid of its flow.
         run_id: what it was named; None for flows that were not made by run id.
         name: the flow's name.
-        state: the flow's state.
+        state: the flow's state; `DAMAGED` where nothing of it can be read.
         run: number of the current run.
         ended: number of the last run that has ended; 0 if none has.
         rev: counts changes.
@@ -98,13 +99,13 @@ class RunSummary:
     run_id: str | None
     name: str
     state: str
-    run: int
-    ended: int
-    rev: int
-    created_at: int
-    updated_at: int
-    cancelled: str | None
-    unfinished: int | None
+    run: int = 0
+    ended: int = 0
+    rev: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+    cancelled: str | None = None
+    unfinished: int | None = None
     submitted: bool = False
     atoms: int = 0
     workers: int = 0
@@ -121,6 +122,11 @@ class RunSummary:
         """What a person calls it by: its run id, or its flow's name."""
         return self.name if self.run_id is None else self.run_id
 
+    @property
+    def readable(self) -> bool:
+        """Whether anything is known of it."""
+        return self.state != DAMAGED
+
 
 def read_run_id(backend: RedisBackend, data: bytes | None, *, key: str) -> str | None:
     """Read a run id; one that cannot be read here is shown as such."""
@@ -136,7 +142,7 @@ def list_runs(backend: RedisBackend, wanted: WantedRuns) -> Iterator[RunSummary]
     """Give the runs that are wanted, the newest first; reads as far as is asked for.
 
     Raises:
-        CorruptKey: the index, or one of the flows, is not what redisflow wrote.
+        CorruptKey: the index is not what redisflow wrote.
     """
     given = 0
     clock = ServerClock(backend.client)
@@ -148,6 +154,17 @@ def list_runs(backend: RedisBackend, wanted: WantedRuns) -> Iterator[RunSummary]
         given += len(fitting)
         if given == wanted.limit:
             return
+
+
+def readable_of(
+    runs: Iterable[RunSummary], damaged: DamagedRuns
+) -> Iterator[RunSummary]:
+    """Give the runs that can be read, and note the others."""
+    for each in runs:
+        if each.readable:
+            yield each
+        else:
+            damaged.add(each.flow_uuid)
 
 
 def _pages(
@@ -183,10 +200,19 @@ def _flows(backend: RedisBackend, uuids: Sequence[str]) -> Iterator[RunSummary]:
     """Read the hashes of flows, but for those that are gone."""
     keys = [backend.keys.of_flow(uuid).flow for uuid in uuids]
     commands: list[Command] = [("HMGET", key, *_FIELDS) for key in keys]
-    rows = run_many(backend.client, commands)
+    rows = run_each(backend.client, commands)
     for uuid, key, row in zip(uuids, keys, rows, strict=True):
-        if row[0] is not None:
-            yield _summary(backend, uuid, key, row)
+        if isinstance(row, CorruptKey):
+            yield _damaged(uuid)
+        elif row[0] is not None:
+            try:
+                yield _summary(backend, uuid, key, row)
+            except ValueError:  # a number, or a text, that is none
+                yield _damaged(uuid)
+
+
+def _damaged(uuid: str) -> RunSummary:
+    return RunSummary(flow_uuid=uuid, run_id=None, name="", state=DAMAGED)
 
 
 def _summary(
@@ -221,10 +247,13 @@ def _with_sizes(
             ("HEXISTS", keys.atoms, INJECTOR),
             ("ZCOUNT", keys.workers, f"{now_ms:.0f}", "(inf"),
         ]
-    replies: list[Any] = run_many(backend.client, commands)
-    for flow, names, injector, workers in zip(
-        flows, replies[::3], replies[1::3], replies[2::3], strict=True
-    ):
+    replies: list[Any] = run_each(backend.client, commands)
+    for number, flow in enumerate(flows):
+        sizes = replies[3 * number : 3 * number + 3]
+        if not flow.readable or any(isinstance(each, CorruptKey) for each in sizes):
+            yield _damaged(flow.flow_uuid)
+            continue
+        names, injector, workers = sizes
         # Beside the atoms stand a sentinel, and the place of what was injected.
         atoms = max(0, int(names) - 1 - int(injector))
         yield dataclasses.replace(flow, atoms=atoms, workers=int(workers))

@@ -16,7 +16,7 @@ from redisflow.cli.clock import iso_time
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_table, print_wrapped
-from redisflow.cli.listing import WantedRuns, list_runs
+from redisflow.cli.listing import WantedRuns, list_runs, readable_of
 from redisflow.cli.options import (
     READING_STATUS,
     DryRunOption,
@@ -31,11 +31,12 @@ from redisflow.cli.options import (
 from redisflow.cli.problems import UsageProblem, printable
 from redisflow.cli.reports import Report, json_text, show_report
 from redisflow.cli.terminal import BUSY, DOUBTFUL, confirm, duration, say, whole_output
-from redisflow.errors import InvalidState
+from redisflow.cli.unreadable import DamagedRuns
+from redisflow.errors import CorruptKey, InvalidState
 from redisflow.keys import LockKeys
 from redisflow.operations import operator_id
 from redisflow.persistence import RedisBackend
-from redisflow.persistence.commands import run_many
+from redisflow.persistence.commands import run_each, run_many
 from redisflow.rwlock import FlowLock, LockOwner, ReaderWriterLock
 
 EPILOG = f"""\
@@ -113,9 +114,11 @@ def locks(
     if context.invoked_subcommand is not None:
         return
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        damaged = DamagedRuns()
 
         def read() -> Report:
-            found = [lock for lock in _all(backend) if lock.owners]
+            found = [lock for lock in _all(backend, damaged) if lock.owners]
+            damaged.tell()
             return _report(found, "no lock is held")
 
         show_report(read, output, watch)
@@ -204,12 +207,12 @@ def _find(backend: RedisBackend, name: str) -> tuple[ReaderWriterLock, str | Non
     return FlowLock(backend.client, backend.keys.of_flow(uuid)), uuid
 
 
-def _all(backend: RedisBackend) -> Iterator[_Lock]:
+def _all(backend: RedisBackend, damaged: DamagedRuns) -> Iterator[_Lock]:
     """Read the locks of flows that anybody holds or waits for, and those with names."""
-    runs = list_runs(backend, WantedRuns())
+    runs = readable_of(list_runs(backend, WantedRuns()), damaged)
     while batch := {each.flow_uuid: each.label for each in islice(runs, _BATCH)}:
         keys = {uuid: backend.keys.of_flow(uuid) for uuid in batch}
-        replies = run_many(
+        replies = run_each(
             backend.client,
             [
                 command
@@ -218,7 +221,9 @@ def _all(backend: RedisBackend) -> Iterator[_Lock]:
             ],
         )
         for uuid, held, queue in zip(batch, replies[::2], replies[1::2], strict=True):
-            if held or queue > 1:  # more than its sentinel
+            if isinstance(held, CorruptKey) or isinstance(queue, CorruptKey):
+                damaged.add(uuid)
+            elif held or queue > 1:  # more than its sentinel
                 lock = FlowLock(backend.client, keys[uuid])
                 yield _read(backend, batch[uuid], uuid, lock)
     begin, end = f"{backend.keys.namespace}:{{lock:", "}:lock"

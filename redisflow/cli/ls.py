@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -27,8 +27,8 @@ from redisflow.cli.options import (
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import state_text
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.terminal import duration
-from redisflow.cli.unreadable import backend_to_look
+from redisflow.cli.terminal import BAD, duration
+from redisflow.cli.unreadable import DamagedRuns, backend_to_look
 
 EPILOG = f"""\
 [bold]Examples[/bold]
@@ -42,13 +42,15 @@ redisflow ls --name 'order-*' --older 7d -o jsonl | jq -r .flow_uuid
 redisflow ls --watch=5
 
 DONE counts atoms that are SUCCESS or IGNORE; ALIVE counts workers. The newest 50 runs
-are shown to a person, all of them to a program, unless --limit says otherwise.
+are shown to a person, all of them to a program, unless --limit says otherwise. A run
+whose keys are damaged is (unreadable): see redisflow doctor.
 
 {READING_STATUS}
 """
 
 _ROWS = 50
 _SHORT = 8
+_COLUMNS = ("UUID", "RUN ID", "FLOW", "STATE", "DONE", "ALIVE", "AGE", "CHANGED")
 
 
 def ls(
@@ -71,9 +73,10 @@ def ls(
         most = _ROWS + 1
     wanted = WantedRuns(frozenset(state or ()), older, newer, name, most)
     with contextlib.closing(backend_to_look(url)) as backend:
+        damaged = DamagedRuns()
 
         def read() -> Report:
-            runs = list_runs(backend, wanted)
+            runs = _told(list_runs(backend, wanted), damaged)
             return Report(
                 human=lambda console: _print(
                     list(runs), ServerClock(backend.client), console, limit=limit
@@ -83,6 +86,15 @@ def ls(
             )
 
         show_report(read, output, watch)
+
+
+def _told(runs: Iterable[RunSummary], damaged: DamagedRuns) -> Iterator[RunSummary]:
+    """Give all runs, and tell at their end of those that cannot be read."""
+    for each in runs:
+        if not each.readable:
+            damaged.add(each.flow_uuid)
+        yield each
+    damaged.tell()
 
 
 def _print(
@@ -111,6 +123,10 @@ def _print(
 
 
 def _row(run: RunSummary, now_ms: float) -> dict[str, str | Text]:
+    if not run.readable:
+        short = printable(run.flow_uuid[:_SHORT])
+        nothing = dict.fromkeys(_COLUMNS, "-")
+        return {**nothing, "UUID": short, "STATE": Text(run.state, BAD)}
     done = "?" if run.done is None else f"{run.done:,}"
     return {
         "UUID": printable(run.flow_uuid[:_SHORT]),

@@ -22,7 +22,7 @@ from redisflow.cli.acts import (
 )
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.flows import find_flow
-from redisflow.cli.listing import WantedRuns, list_runs
+from redisflow.cli.listing import WantedRuns, list_runs, readable_of
 from redisflow.cli.options import (
     DryRunOption,
     IdleOption,
@@ -38,6 +38,7 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.terminal import say
+from redisflow.cli.unreadable import DamagedRuns
 from redisflow.operations import (
     check_removal,
     collect_garbage,
@@ -120,11 +121,13 @@ def gc(
         if older is not None:
             wanted = WantedRuns(frozenset(state or _ENDED), older, None, name, None)
             before = ServerClock(backend.client).now_ms() - older * 1000
+            damaged = DamagedRuns()
             chosen = [
                 chosen_of(each)
-                for each in list_runs(backend, wanted)
+                for each in readable_of(list_runs(backend, wanted), damaged)
                 if each.updated_at < before and not each.submitted
             ][:limit]
+            damaged.tell()
         elif state or name or limit is not None:
             raise UsageProblem("--state, --name and --limit go with --older")
         records: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_table
-from redisflow.cli.listing import WantedRuns, list_runs
+from redisflow.cli.listing import WantedRuns, list_runs, readable_of
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -28,7 +28,7 @@ from redisflow.cli.problems import printable
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.situation import Claim, read_claims
 from redisflow.cli.terminal import BAD, duration, worker_text
-from redisflow.cli.unreadable import backend_to_look
+from redisflow.cli.unreadable import DamagedRuns, backend_to_look
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
@@ -106,10 +106,12 @@ def workers(
     """Show who is alive, what is left of the leases, and what each worker holds."""
     with contextlib.closing(backend_to_look(url)) as backend:
         uuid = None if run is None else find_flow(backend, run)
+        damaged = DamagedRuns()
 
         def read() -> Report:
             clock = ServerClock(backend.client)
-            found = list(_of_runs(backend, uuid, clock))
+            found = list(_of_runs(backend, uuid, clock, damaged))
+            damaged.tell()
             if uuid is None:
                 found += _servers(backend, clock)
             return Report(
@@ -122,7 +124,10 @@ def workers(
 
 
 def _of_runs(
-    backend: RedisBackend, uuid: str | None, clock: ServerClock
+    backend: RedisBackend,
+    uuid: str | None,
+    clock: ServerClock,
+    damaged: DamagedRuns,
 ) -> Iterator[_Worker]:
     """Give the workers of one run, or of all runs that have any."""
     if uuid is not None:
@@ -133,7 +138,7 @@ def _of_runs(
         label = backend.codec.decode(run_id, key=key) if run_id else name.decode()
         yield from _on(backend, {uuid: str(label)}, clock)
         return
-    runs = list_runs(backend, WantedRuns())
+    runs = readable_of(list_runs(backend, WantedRuns()), damaged)
     while batch := {each.flow_uuid: each.label for each in islice(runs, _BATCH)}:
         yield from _on(backend, batch, clock)
 

@@ -45,6 +45,28 @@ def run_many(client: Client, commands: Sequence[Command]) -> list[Any]:
         raise
 
 
+def run_each(client: Client, commands: Sequence[Command]) -> list[Any]:
+    """Run commands of which some may be about damaged keys.
+
+    Returns:
+        Their replies in order; for a key of another type, the `CorruptKey`.
+
+    Raises:
+        StoreError: the server did not do it.
+    """
+    try:
+        return run_many(client, commands)
+    except CorruptKey:
+        return [_run_alone(client, command) for command in commands]
+
+
+def _run_alone(client: Client, command: Command) -> Any:
+    try:
+        return run(client, *command)
+    except CorruptKey as error:
+        return error
+
+
 def check_types(client: Client, wanted: Mapping[str, str]) -> None:
     """Look whether keys, if they exist, are of the types that they should be.
 
