@@ -5,13 +5,12 @@ Everything is computed anew from the records; nothing here is shared with the sc
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from taskflow import states
 
-from redisflow.codec import Codec
+from redisflow.codec import Codec, loads_plain
 from redisflow.doctor import claims, structure, values
 from redisflow.doctor.findings import Finding
 from redisflow.doctor.snapshot import (
@@ -22,12 +21,21 @@ from redisflow.doctor.snapshot import (
 )
 from redisflow.keys import SCHEMA
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.records import DETAIL_CLASSES
 
 #: Makes a finding of a rule: message, and the key that it is about.
 Found = Callable[..., Finding]
 
-_NUMBERS = ("run", "rev", "schema", "ended", "epoch", "unfinished", "halt")
-_WORDS = ("uuid", "name", "state", "book", "resolving", "planned", "created_at")
+_NUMBERS = (
+    *("run", "rev", "schema", "ended", "epoch", "unfinished", "halt"),
+    *("created_at", "updated_at"),
+)
+_NUMBERS_AT_TIMES = ("nodes", "submitted")
+_WORDS = ("uuid", "name", "state", "book", "resolving", "planned")
+_ATOM_NUMBERS = (
+    *("rev", "round", "attempt", "place", "entries"),
+    *("started_at", "finished_at"),
+)
 _FLOW_STATES = {
     *("", states.PENDING, states.RUNNING, states.RESUMING, states.SUSPENDING),
     *(states.SUSPENDED, states.SUCCESS, states.FAILURE, states.REVERTED),
@@ -98,30 +106,60 @@ def _keys(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
 
 
 def _fields(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
+    if snapshot.types["flow"] == KINDS["flow"]:
+        yield from _fields_of_flow(snapshot, found)
+    for uuid, record in snapshot.records.items():
+        yield from _fields_of_atom(record, found, key=snapshot.keys.atom(uuid))
+    for key, names in snapshot.garbled.items():
+        for name in names:
+            yield found("field", f"field {name} is no text", key=key)
+
+
+def _fields_of_flow(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
     flow, key = snapshot.flow, snapshot.keys.flow
     for name in (*_NUMBERS, *_WORDS):
         if name not in flow:
             yield found("field", f"field {name} is gone", key=key)
-        elif name in _NUMBERS and not flow[name].isdigit():
+    for name in (*_NUMBERS, *_NUMBERS_AT_TIMES):
+        if not _is_number(flow.get(name, "0")):
             yield found("field", f"field {name} is {flow[name]!r}, no number", key=key)
     if flow.get("state", "") not in _FLOW_STATES:
         yield found("field", f"{flow['state']!r} is no state of a flow", key=key)
-    for uuid, record in snapshot.records.items():
-        key = snapshot.keys.atom(uuid)
+
+
+def _fields_of_atom(
+    record: Mapping[str, str], found: Found, *, key: str
+) -> Iterator[Finding]:
+    wrong = [name for name in _ATOM_NUMBERS if not _is_number(record.get(name, "0"))]
+    wrong += [
+        name
         for name, right in (
             ("state", record.get("state", "") in _ATOM_STATES),
             ("intention", record.get("intention") in _INTENTIONS),
-            ("type", record.get("type") in ("task", "retry")),
-            ("rev", record.get("rev", "").isdigit()),
-            ("round", record.get("round", "").isdigit()),
-            ("attempt", record.get("attempt", "0").isdigit()),
-            ("node", re.fullmatch(r"\d*", record.get("node", "")) is not None),
-        ):
-            if not right:
-                what = record.get(name)
-                yield found(
-                    "field", f"field {name} of an atom cannot be {what!r}", key=key
-                )
+            ("type", record.get("type") in DETAIL_CLASSES),
+            ("name", "name" in record),
+            ("rev", "rev" in record),
+            ("round", "round" in record),
+            ("node", _is_number(record.get("node") or "0")),
+            ("token", _is_number(record.get("token") or "0")),
+            ("provides", _is_object(record.get("provides") or "{}")),
+        )
+        if not right
+    ]
+    for name in wrong:
+        what = record.get(name)
+        yield found("field", f"field {name} of an atom cannot be {what!r}", key=key)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(loads_plain(text), dict)
+    except ValueError:
+        return False
 
 
 def _expiry(snapshot: Snapshot, found: Found) -> Iterator[Finding]:

@@ -14,8 +14,10 @@ from redisflow.client import Client
 from redisflow.doctor.findings import Finding
 from redisflow.doctor.snapshot import KINDS, text
 from redisflow.engine.submissions import GRACE_MS
+from redisflow.errors import CorruptKey
 from redisflow.keys import Keys
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.commands import run_each
 
 _PAGE = 500
 _LOCK_KEYS = {"lock", "lock_readers", "lock_queue", "lock_owners"}
@@ -161,11 +163,20 @@ def _atom_index(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
 def _submitted(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
     listed = set(map(text, client.execute("ZRANGE", keys.submitted, 0, -1)))
     for batch in _pages(sorted(listed | found.flows)):
-        marks = client.execute_many(
-            [("HMGET", keys.of_flow(uuid).flow, "submitted", "ended") for uuid in batch]
+        marks = run_each(
+            client,
+            [
+                ("HMGET", keys.of_flow(uuid).flow, "submitted", "ended")
+                for uuid in batch
+            ],
         )
-        for uuid, (run, ended) in zip(batch, marks, strict=True):
-            is_open = run is not None and int(run) > int(ended or 0)
+        for uuid, mark in zip(batch, marks, strict=True):
+            if isinstance(mark, CorruptKey):
+                continue  # the flow's own rules tell
+            run, ended = ((value or b"0").decode(errors="replace") for value in mark)
+            if not (run.isdecimal() and ended.isdecimal()):
+                continue  # likewise
+            is_open = int(run) > int(ended)
             if is_open is (uuid in listed):
                 continue
             said = "does not list" if is_open else "lists"
@@ -190,10 +201,12 @@ def _servers(client: Client, keys: Keys) -> Iterator[Finding]:
 
 def _books_of(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
     for batch in _pages(sorted(found.flows)):
-        books = client.execute_many(
-            [("HGET", keys.of_flow(uuid).flow, "book") for uuid in batch]
+        books = run_each(
+            client, [("HGET", keys.of_flow(uuid).flow, "book") for uuid in batch]
         )
         for uuid, book in zip(batch, books, strict=True):
+            if isinstance(book, CorruptKey):
+                continue  # the flow's own rules tell
             if book and text(book) not in found.books:
                 yield Finding(
                     "book-gone",

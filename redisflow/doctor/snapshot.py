@@ -33,6 +33,7 @@ WITHOUT_SENTINEL = ("flow", "lock", "reached", "events")
 #: What changes with everything else that does; `workers` and the lock may move freely.
 _HEAD = ("flow", "claims", "ready", "plan", "missing")
 
+_META = "meta:"
 _PAGE = 500
 _TRIES = 5
 
@@ -54,6 +55,8 @@ class Snapshot:
         records: atom uuid -> fields of its hash.
         results: atom uuid -> fields of its result hash.
         journal: the entries of the stream.
+        metadata: of the flow, by name, as the codec has written it.
+        garbled: key -> names of its plain fields that are no text.
     """
 
     keys: FlowKeys
@@ -68,6 +71,8 @@ class Snapshot:
     records: dict[str, dict[str, str]] = field(default_factory=dict)
     results: dict[str, dict[str, bytes]] = field(default_factory=dict)
     journal: list[dict[str, str]] = field(default_factory=list)
+    metadata: dict[str, bytes] = field(default_factory=dict)
+    garbled: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def flow(self) -> Mapping[str, str]:
@@ -170,6 +175,28 @@ def _keep_hash(snapshot: Snapshot, name: str, reply: Mapping[bytes, bytes]) -> N
     if name not in WITHOUT_SENTINEL and fields.pop(SENTINELS[name], None) == "":
         snapshot.sentinels.add(name)
     snapshot.hashes[name] = fields
+    if name == "flow":
+        _note_garbled(snapshot, snapshot.keys.flow, reply)
+        snapshot.metadata = {
+            text(field).removeprefix(_META): value
+            for field, value in reply.items()
+            if text(field).startswith(_META)
+        }
+
+
+def _note_garbled(snapshot: Snapshot, key: str, row: Mapping[bytes, bytes]) -> None:
+    """Note the fields that are no text; those with a colon are the codec's."""
+    wrong = [name for name, value in row.items() if b":" not in name and _odd(value)]
+    if wrong:
+        snapshot.garbled[key] = list(map(text, wrong))
+
+
+def _odd(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def _read_records(client: Client, snapshot: Snapshot) -> None:
@@ -197,6 +224,7 @@ def _read_records(client: Client, snapshot: Snapshot) -> None:
         found = dict(zip(there, rows, strict=True))
         for uuid, (atom, result) in zip(batch, places, strict=True):
             if row := found.get(atom):
+                _note_garbled(snapshot, atom, row)
                 snapshot.records[uuid] = {text(k): text(v) for k, v in row.items()}
             snapshot.results[uuid] = {
                 text(k): value for k, value in found.get(result, {}).items()

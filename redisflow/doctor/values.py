@@ -1,4 +1,4 @@
-"""The rules of what is stored of results, and whether it can be read."""
+"""The rules of what is stored of results and metadata, and whether it can be read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _VALUE = "value:"
 def judge(
     snapshot: Snapshot, found: Callable[..., Finding], codec: Codec
 ) -> Iterator[Finding]:
-    """Give what is wrong with results, failures, histories and injected values."""
+    """Give what is wrong with what the codec has written, and with what counts it."""
+    yield from _metadata(snapshot, found, codec)
     for uuid, stored in snapshot.results.items():
         record = snapshot.records.get(uuid)
         if record is None:
@@ -42,6 +43,17 @@ def judge(
         if record["type"] == "retry":
             yield from _history(snapshot, uuid, record, stored, found)
         yield from _unreadable(snapshot, uuid, stored, found, codec)
+
+
+def _metadata(
+    snapshot: Snapshot, found: Callable[..., Finding], codec: Codec
+) -> Iterator[Finding]:
+    key = snapshot.keys.flow
+    for name, data in snapshot.metadata.items():
+        try:
+            codec.decode(data, key=key)
+        except CorruptKey as error:
+            yield found("value", f"{name} of the flow: {error}", key=key)
 
 
 def _history(

@@ -86,3 +86,16 @@ def test_filters_leave_a_damaged_run_alone(damaged, typed):
     assert status == 0
     assert damaged not in out
     assert _note(damaged) in err
+
+
+def test_the_doctor_tells_of_a_damaged_run(damaged, typed):
+    """It has a finding about that run, goes on, and does not mend it."""
+    for words in ((), ("--repair",)):
+        status, out, err = typed("doctor", *words, "-o", "json")
+        assert (status, err) == (5, "")
+        document = json.loads(out)
+        assert document["flows"] == 2
+        found = [each for each in document["findings"] if each["flow"] == damaged]
+        errors = {each["rule"] for each in found if each["severity"] == "error"}
+        assert errors <= {"wrong-type", "field", "names"}
+        assert errors

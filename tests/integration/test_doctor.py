@@ -114,6 +114,14 @@ DAMAGES: dict[str, list[Damage]] = {
         lambda r, k, _: r.hset(k.flow, "state", "MAYBE"),
         lambda r, k, _: r.hset(atom_of(r, k), "state", "MAYBE"),
         lambda r, k, _: r.hset(atom_of(r, k), "intention", "WISH"),
+        lambda r, k, _: r.hset(k.flow, "created_at", ""),
+        lambda r, k, _: r.hset(k.flow, "updated_at", "x"),
+        lambda r, k, _: r.hset(k.flow, "submitted", "x"),
+        lambda r, k, _: r.hset(atom_of(r, k), "started_at", "abc"),
+        lambda r, k, _: r.hset(atom_of(r, k), "finished_at", ""),
+        lambda r, k, _: r.hset(atom_of(r, k), "place", "x"),
+        lambda r, k, _: r.hset(atom_of(r, k), "token", "x"),
+        lambda r, k, _: r.hset(atom_of(r, k), "provides", "{"),
     ],
     "names": [
         lambda r, k, _: r.hset(atom_of(r, k), "name", "another"),
@@ -192,7 +200,8 @@ DAMAGES: dict[str, list[Damage]] = {
     "value": [
         lambda r, k, _: r.hset(
             atom_of(r, k, "a").replace("atom:", "result:"), "results", "{not JSON"
-        )
+        ),
+        lambda r, k, _: r.hset(k.flow, "meta:run_id", "{not JSON"),
     ],
 }
 CASES = [(rule, n) for rule, damages in DAMAGES.items() for n in range(len(damages))]
@@ -230,6 +239,14 @@ def test_what_is_derived_is_mended(case, phases, keys, backend, admin):
     assert repair_flow(backend, keys.flow_uuid) == []
     assert list(phases)[-1] == "SUCCESS"
     assert rules_of(check_flow(backend, keys.flow_uuid)) == set()
+
+
+def test_names_that_are_no_text_are_told(keys, backend, admin):
+    """Commands cannot show such a flow: that of the flow, and that of an atom."""
+    for key in (atom_of(admin, keys), keys.flow):
+        admin.hset(key, "name", b"\xff")
+        found = check_flow(backend, keys.flow_uuid)
+        assert ("field", key) in {(each.rule, each.key) for each in found}
 
 
 def truth_of(admin, keys):
