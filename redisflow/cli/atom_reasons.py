@@ -77,7 +77,8 @@ def _of_state(situation: Situation, atom: AtomRecord) -> Iterator[Reason]:
             yield Reason("left_out", f"its intention is {intention}: it will not run")
             return
         waits = waits_in(situation.nodes, situation.view.atoms, limit=limit)
-        yield from _predecessors(situation, waits.get(atom.name, []), "it waits for")
+        names = waits.get(atom.name, [])
+        yield from _predecessors(situation, names, "it waits for", atom)
         if atom.name not in waits:
             yield _nothing_before(situation, atom)
     elif intention in ("REVERT", "RETRY") and state in (states.SUCCESS, states.FAILURE):
@@ -119,9 +120,14 @@ _STATES = {
 
 
 def _predecessors(
-    situation: Situation, names: Sequence[str], text: str
+    situation: Situation,
+    names: Sequence[str],
+    text: str,
+    waiting: AtomRecord | None = None,
 ) -> Iterator[Reason]:
+    """Name atoms that come first, and what they provide of what is waited for."""
     by_name = {atom.name: atom for atom in situation.view.atoms}
+    wanted = set() if waiting is None else {*waiting.requires}
     for number, name in enumerate(names):
         if number == _LINES:
             yield Reason("waits", f"{text} {len(names) - number} more atoms or more")
@@ -130,10 +136,17 @@ def _predecessors(
         intention = str(atom.detail.intention)
         to = "" if intention == "EXECUTE" else f", to {intention.lower()}"
         owner = f", by {worker_text(atom.owner)}" if atom.owner else ""
+        values = sorted(wanted & atom.provides.keys())
+        gives = f", which provides its argument {', '.join(values)}" if values else ""
         yield Reason(
             "waits",
-            f"{text} {name} ({state_of(atom)}{to}{owner})",
-            {"atom": name, "state": state_of(atom), "intention": intention},
+            f"{text} {name} ({state_of(atom)}{to}{owner}){gives}",
+            {
+                "atom": name,
+                "state": state_of(atom),
+                "intention": intention,
+                "provides": values,
+            },
         )
 
 

@@ -294,7 +294,8 @@ class RedisConnection(base.Connection):
             records: list[Argument] = []
             for atom in atoms[start : start + ENSURE_BATCH]:
                 uuid = atom_uuid_of(flow_uuid, atom.name)
-                records += [atom.name, atom.type, atom.version, uuid, atom.provides]
+                records += [atom.name, atom.type, atom.version, uuid]
+                records += [atom.provides, atom.requires]
             reply = scripts.call("atom_ensure", rest=records, who=who)
             if reply.status == "DUPLICATE":
                 name, kind = (field.decode() for field in reply.fields)

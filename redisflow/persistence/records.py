@@ -44,6 +44,7 @@ _PLAIN: Mapping[bytes, str] = {
         "owner",
         "place",
         "provides",
+        "requires",
         "rev",
         "round",
         "started_at",
@@ -90,6 +91,7 @@ class AtomRecord:
         started_at: when it was taken last, in the server's milliseconds; 0 for never.
         finished_at: when it was finished last.
         provides: name -> index into the result, None for all of it.
+        requires: names of the values that it cannot be executed without.
         entries: how many entries the history of a retry has.
         payloads: results and failures that this process knows, by field.
         raised: failures that were raised in this process, with their tracebacks.
@@ -107,6 +109,7 @@ class AtomRecord:
     started_at: int = 0
     finished_at: int = 0
     provides: Mapping[str, Any] = field(default_factory=dict)
+    requires: Sequence[str] = ()
     entries: int = 0
     payloads: dict[str, Any] = field(default_factory=dict)
     raised: dict[str, Any] = field(default_factory=dict)
@@ -251,6 +254,7 @@ def parse_atom(
             started_at=int(fields.get("started_at", 0)),
             finished_at=int(fields.get("finished_at", 0)),
             provides=_parse_provides(fields.get("provides") or "{}"),
+            requires=_parse_requires(fields.get("requires") or "[]"),
             entries=int(fields.get("entries", 0)),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -279,21 +283,27 @@ class NewAtom(NamedTuple):
         type: ``task`` or ``retry``.
         version: its version, as text.
         provides: name -> index into its result, as JSON; empty if it provides nothing.
+        requires: names of the values that it needs, as JSON; empty if it needs none.
     """
 
     name: str
     type: str
     version: str
     provides: bytes = b""
+    requires: bytes = b""
 
     def record(self, uuid: str, *, place: int, rev: int) -> AtomRecord:
         """Make the record that the script atom_ensure creates of it."""
         detail = DETAIL_CLASSES[self.type](self.name, uuid)
         detail.state = states.PENDING
         detail.version = self.version or None
-        provides = _parse_provides(self.provides.decode() or "{}")
         record = AtomRecord(
-            detail, type=self.type, place=place, rev=rev, provides=provides
+            detail,
+            type=self.type,
+            place=place,
+            rev=rev,
+            provides=_parse_provides(self.provides.decode() or "{}"),
+            requires=_parse_requires(self.requires.decode() or "[]"),
         )
         if self.type == "retry":
             record.payloads["results"] = detail.results = []
@@ -304,6 +314,12 @@ class NewAtom(NamedTuple):
 def _parse_provides(text: str) -> Mapping[str, Any]:
     """Read what an atom provides; most provide nothing, and share that."""
     return MappingProxyType(loads_plain(text))
+
+
+@functools.lru_cache(maxsize=256)
+def _parse_requires(text: str) -> Sequence[str]:
+    """Read what an atom requires, likewise."""
+    return tuple(map(str, loads_plain(text)))
 
 
 def parse_payload(field_name: str, data: bytes, codec: Codec, *, key: str) -> Any:

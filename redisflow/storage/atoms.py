@@ -261,4 +261,5 @@ def _as_new_atom(atom: object) -> NewAtom:
     as_name(atom.name)
     version = version_text(misc.get_version_string(atom))
     provides = dumps_plain(dict(atom.save_as)) if atom.save_as else b""
-    return NewAtom(atom.name, kind, version, provides)
+    requires = dumps_plain(list(atom.requires)) if atom.requires else b""
+    return NewAtom(atom.name, kind, version, provides, requires)

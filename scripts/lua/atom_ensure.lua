@@ -13,8 +13,8 @@
     who        str     who asks, for the journal
     fence      str     the caller's fence, or empty outside any section
     sent       str     which sending this is: heed_sent tells
-    records... bytes*5   for each atom, at most 1000: name, type (task or retry), version,
-                       uuid if it is new, what it provides (JSON)
+    records... bytes*6   for each atom, at most 1000: name, type (task or retry), version,
+                       uuid if it is new, what it provides and what it requires (JSON)
 
   RETURNS
     {'OK', before, rev, uuids}  the uuid of each, in the order asked; before and rev are
@@ -34,12 +34,25 @@
 --- @include "new_atom"
 --- @include "read_atom"
 --- @include "record_key"
+-- named_values(i, stored) -> fields: what the record at i provides and requires, where it does
+-- or has done so
+local function named_values(i, stored)
+  local fields = {}
+  for place, name in ipairs({'provides', 'requires'}) do
+    local value = args.records[i + 3 + place]
+    if value ~= '' or stored[place] then
+      fields[#fields + 1], fields[#fields + 2] = name, value
+    end
+  end
+  return fields
+end
+
 local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
 local before, uuids, fresh, named = flow.rev, {}, {}, {}
 local place = read('ZCARD', keys.changes)
-for i = 1, #args.records, 5 do
+for i = 1, #args.records, 6 do
   local name, type, uuid = args.records[i], args.records[i + 1], args.records[i + 3]
   local known = named[name] or read('HGET', keys.atoms, name)
   if known then
@@ -47,11 +60,14 @@ for i = 1, #args.records, 5 do
     if not (named[name] or atom) then
       error({err = 'CORRUPT ' .. record_key('atom', known) .. ' it is gone'})
     end
-    local stored = atom and read('HMGET', atom.key, 'type', 'provides') or {named[known]}
-    if stored[1] ~= type then return {'DUPLICATE', name, stored[1]} end
+    local stored = atom and read('HMGET', atom.key, 'provides', 'requires', 'type')
+      or {false, false, named[known]}
+    if stored[3] ~= type then return {'DUPLICATE', name, stored[3]} end
     uuids[#uuids + 1] = known
-    if atom and ((stored[2] or '') ~= args.records[i + 4] or atom.state == '') then
-      fresh[#fresh + 1] = {atom = atom, fields = {'provides', args.records[i + 4]}}
+    local differs = (stored[1] or '') ~= args.records[i + 4]
+      or (stored[2] or '') ~= args.records[i + 5]
+    if atom and (differs or atom.state == '') then
+      fresh[#fresh + 1] = {atom = atom, fields = named_values(i, stored)}
     end
   else
     local atom, fields = new_atom(uuid, name, type, args.records[i + 2], place)
@@ -59,10 +75,7 @@ for i = 1, #args.records, 5 do
     -- What a flow of this name has left behind, whose end was not told, is not adopted.
     local result = record_key('result', uuid)
     local stray = read('HLEN', atom.key) + read('HLEN', result) > 0
-    if args.records[i + 4] ~= '' then
-      fields[#fields + 1] = 'provides'
-      fields[#fields + 1] = args.records[i + 4]
-    end
+    for _, word in ipairs(named_values(i, {})) do fields[#fields + 1] = word end
     fresh[#fresh + 1] = {atom = atom, name = name, fields = fields, stray = stray and result}
     named[name], named[uuid] = uuid, type
     uuids[#uuids + 1] = uuid

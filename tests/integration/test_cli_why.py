@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from taskflow import task
+from taskflow.patterns import graph_flow
 from taskflow.types.failure import Failure
 
+import redisflow
 from redisflow.cli.app import invoke
 from redisflow.codec import Codec
 from redisflow.keys import FlowKeys
@@ -335,3 +338,20 @@ def test_many_reasons_are_cut(flow, why):
     assert len(found) < 10
     assert "1,500 items wait for a worker" in _texts(found)
     assert "more atoms come after these" in _texts(found)
+
+
+def test_an_argument_names_who_provides_it(url, capsys):
+    """What is waited for is not only an atom, but the value that it gives."""
+    maker = task.FunctorTask(lambda: 7, name="maker", provides="x")
+    user = task.FunctorTask(lambda x: x, name="user")
+    flow = graph_flow.Flow("f").add(maker, user)
+    engine = redisflow.load(flow, run_id="nightly", url=url)
+    phases = engine.run_iter()
+    next(phases)
+    next(phases)
+    assert invoke(["why", "nightly", "user", "--url", url, "-o", "json"]) == 0
+    (reason,) = json.loads(capsys.readouterr().out)["reasons"]
+    assert (reason["atom"], reason["provides"]) == ("maker", ["x"])
+    assert reason["text"].endswith(", which provides its argument x")
+    list(phases)
+    engine.storage.backend.close()

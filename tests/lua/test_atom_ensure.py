@@ -16,9 +16,9 @@ def created(flow):
     return flow
 
 
-def record(name, uuid, kind="task", provides="{}"):
+def record(name, uuid, kind="task", provides="{}", requires=""):
     """Write what is asked for one atom."""
-    return [name, kind, "1.0", uuid, provides]
+    return [name, kind, "1.0", uuid, provides, requires]
 
 
 def test_new_atom_gets_its_details(created):
@@ -94,18 +94,19 @@ def test_name_of_an_atom_of_another_type_is_refused(created, known):
     assert created.contents() == before
 
 
-def test_what_an_atom_provides_follows_the_code(created):
-    """OK: a new mapping replaces the old one, and the state stays."""
+def test_what_an_atom_provides_and_requires_follows_the_code(created):
+    """OK: new names replace the old ones, and the state stays."""
     created.ensure("a")
     created.on("a", "atom_transition", state="SUCCESS")
 
-    reply = created.call("atom_ensure", rest=record("a", "a-uuid", provides='{"x":0}'))
+    names = {"provides": '{"x":0}', "requires": '["y"]'}
+    reply = created.call("atom_ensure", rest=record("a", "a-uuid", **names))
 
     assert reply == ["OK", 3, 4, ["a-uuid"]]
     assert (
         created.atom("a").items()
         >= {
-            "provides": '{"x":0}',
+            **names,
             "state": "SUCCESS",
             "rev": "4",
         }.items()

@@ -223,7 +223,7 @@ class ScriptedFlow(FlowView):
             records: list[Argument] = []
             for name in part:
                 kind = "retry" if name.startswith("?") else "task"
-                records += [name, kind, "1.0", uuid_of(name), "{}"]
+                records += [name, kind, "1.0", uuid_of(name), "{}", ""]
             answer = self.call("atom_ensure", rest=records)
         return answer
 
