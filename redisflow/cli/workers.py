@@ -16,7 +16,7 @@ from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.completion import complete_run
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_table
-from redisflow.cli.listing import WantedRuns, list_runs, readable_of
+from redisflow.cli.listing import WantedRuns, list_runs, read_run_id, readable_of
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -30,6 +30,7 @@ from redisflow.cli.situation import Claim, read_claims
 from redisflow.cli.terminal import BAD, duration, worker_text
 from redisflow.cli.unreadable import DamagedRuns, backend_to_look
 from redisflow.engine.loading import META_RUN_ID
+from redisflow.errors import FlowLost
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 
@@ -135,8 +136,11 @@ def _of_runs(
         ((run_id, name),) = run_many(
             backend.client, [("HMGET", key, f"meta:{META_RUN_ID}", "name")]
         )
-        label = backend.codec.decode(run_id, key=key) if run_id else name.decode()
-        yield from _on(backend, {uuid: str(label)}, clock)
+        if name is None:
+            raise FlowLost(f"flow {uuid} is gone", key=key)
+        label = read_run_id(backend, run_id, key=key)
+        label = name.decode(errors="replace") if label is None else label
+        yield from _on(backend, {uuid: label}, clock)
         return
     runs = readable_of(list_runs(backend, WantedRuns()), damaged)
     while batch := {each.flow_uuid: each.label for each in islice(runs, _BATCH)}:

@@ -288,6 +288,20 @@ def test_nobody_works(url, typed):
     assert json.loads(typed("workers", "-o", "json")) == {"workers": []}
 
 
+def test_workers_of_a_run_that_is_removed(
+    reverted, typed, namespace, monkeypatch, admin
+):
+    """While they are watched, it ends with the status of a lost flow."""
+    uuid = flow_uuid_of("nightly", namespace)
+
+    def remove(_seconds):
+        admin.delete(*admin.scan_iter(f"*{uuid}*"))
+
+    monkeypatch.setattr(reports, "_pause", remove)
+    out = typed("workers", "nightly", "--watch=1", status=4)
+    assert out.rstrip() == "no worker is alive"
+
+
 def test_keys_are_commands_that_can_be_typed(reverted, typed, admin, namespace):
     """Each names a key of the run and reads it; with an atom that atom's come first."""
     out = typed("keys", "nightly", "break")
