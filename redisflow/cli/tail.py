@@ -126,11 +126,13 @@ def tail(
             journal.tail(number)
         shown = _Shown(backend, uuid, output)
         try:
-            if _follow(journal, shown, follow):
-                shown.finish()
-                raise typer.Exit(_status(backend, uuid, journal))
+            if not _follow(journal, shown, follow):
+                return
         except KeyboardInterrupt:
+            shown.finish()
             raise typer.Exit(Status.INTERRUPTED) from None
+        shown.finish()
+        raise typer.Exit(_status(backend, uuid, journal))
 
 
 def _follow(journal: Journal, shown: _Shown, follow: Follow) -> bool:

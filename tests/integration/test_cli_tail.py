@@ -15,6 +15,7 @@ from taskflow.patterns import linear_flow
 
 import redisflow
 from redisflow.keys import FlowKeys, flow_uuid_of
+from redisflow.persistence.journal import Journal
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
 from tests.support.screen import PROGRAM, Screen, environment
@@ -202,6 +203,22 @@ def test_what_a_server_has_lost_is_named(own, tmp_path):
 
 
 # As it is
+
+
+def test_what_was_read_until_ctrl_c_is_one_document(running, typed, monkeypatch):
+    """Whoever asks for JSON gets it, with status 130."""
+    running.end()
+    read = Journal.read
+
+    def interrupted(journal, block_s):
+        if block_s and (found := read(journal, 0.0)):
+            return found
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "read", interrupted)
+    status, out, err = typed("tail", "nightly", "--follow", "forever", "-o", "json")
+    assert (status, err) == (130, "")
+    assert json.loads(out)["entries"][-1]["to"] == "SUCCESS"
 
 
 def test_what_was_cut_off_is_named(running, admin, typed):
