@@ -20,7 +20,5 @@ USER redisflow
 WORKDIR /flows
 # In exec form: SIGTERM reaches the worker itself, which drains.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10s \
-  CMD ["python", "/opt/redisflow/healthcheck.py"]
 ENTRYPOINT ["redisflow"]
 CMD ["--help"]

@@ -29,7 +29,7 @@ from tests.support.servers import absent
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-PASSWORD = "0badcafe"
+PASSWORD, ADMIN = "0badcafe", "cafe0bad"
 BIN = Path(sys.executable).parent
 
 
@@ -86,7 +86,7 @@ def serve(services, tmp_path):
             on_this_host(word, tmp_path, port) for word in services["redis"]["command"]
         ]
         command[-1] = command[-1].rstrip() + f" --port {port} --bind 127.0.0.1\n"
-        own = {**os.environ, "REDISFLOW_PASSWORD": PASSWORD}
+        own = {**os.environ, "REDISFLOW_PASSWORD": PASSWORD, "ADMIN_PASSWORD": ADMIN}
         with running(command, env=own, cwd=tmp_path, stdout=subprocess.DEVNULL):
             eventually(lambda: is_healthy(port))
             yield
@@ -224,7 +224,8 @@ def test_services_work_together(services, scrape_config, environment, tmp_path):
         cwd=ROOT,
         stderr=subprocess.PIPE,
     ) as worker:
-        (check,) = re.findall(r'CMD \["python", "\S+/(\w+\.py)"\]', DOCKERFILE)
+        check = Path(services["worker"]["healthcheck"]["test"][-1]).name
+        assert f"/opt/redisflow/{check}" in DOCKERFILE
         eventually(lambda: healthy(check, environment), 30)
         done = subprocess.run(
             [
@@ -274,9 +275,24 @@ def test_runs_are_there_after_a_restart(serve):
             assert again.storage.get("a") == 7
 
 
+@pytest.mark.parametrize("name", ["REDISFLOW_PASSWORD", "ADMIN_PASSWORD"])
+def test_password_that_would_be_another_is_refused(services, tmp_path, name):
+    """What would mean something to sed, or to the ACL file, starts no server."""
+    command = [on_this_host(word, tmp_path, 0) for word in services["redis"]["command"]]
+    own = {"REDISFLOW_PASSWORD": PASSWORD, "ADMIN_PASSWORD": ADMIN, name: "a&b"}
+    done = subprocess.run(
+        command, env={**os.environ, **own}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "letters and digits only" in done.stderr) == (1, True)
+
+
 def test_strangers_are_kept_out(environment):
     """Without the password nothing but the health check's ping is answered."""
     url = environment["REDISFLOW_URL"]
+    with redis.Redis.from_url(
+        url.replace(f"worker:{PASSWORD}", f"admin:{ADMIN}")
+    ) as admin:
+        assert admin.bgrewriteaof()
     with (
         redis.Redis.from_url(url.replace(f"worker:{PASSWORD}@", "")) as nobody,
         pytest.raises(redis.AuthenticationError),
