@@ -6,10 +6,9 @@
 `running`       `run_to_completion`: a flow run by several workers, some of which
                 die where they are told to; ``dying`` is what has them die
 `checks`        what is asked of a run that has ended, and of values
-`plugin`        pytest's fixtures; only this one imports pytest
 ==============  ===================================================================
 
-docs/testing.md shows their use.
+`redisflow.pytest_plugin` has pytest's fixtures. docs/testing.md shows their use.
 """
 
 from __future__ import annotations

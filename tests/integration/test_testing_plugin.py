@@ -56,6 +56,16 @@ def test_says_where(redisflow_url, redisflow_server, pytestconfig):
         f.write(redisflow_server.url)
 """
 
+OTHER_TESTS = """
+import sys
+
+def test_of_something_else():
+    assert "taskflow" not in sys.modules
+    assert [name for name in sys.modules if name.startswith("redisflow.")] == [
+        "redisflow.pytest_plugin"
+    ]
+"""
+
 
 class Step(task.Task):
     """Returns its name."""
@@ -107,6 +117,16 @@ def test_fixtures_serve_a_users_tests(pytester, workers):
     (note,) = pytester.path.glob("url-*")
     socket = note.read_text().removeprefix("unix://")
     assert not os.path.exists(os.path.dirname(socket))  # noqa: PTH110, PTH120
+
+
+def test_tests_of_other_things_are_left_alone(pytester):
+    """They meet no warning of TaskFlow's, and wait for no import of it."""
+    pytester.makepyfile(test_other=OTHER_TESTS)
+    done = pytester.runpytest_subprocess(
+        "-p", "no:valkey", "-o", "filterwarnings=error"
+    )
+
+    done.assert_outcomes(passed=1)
 
 
 def test_the_rest_needs_no_pytest():

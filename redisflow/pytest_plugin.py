@@ -3,6 +3,9 @@
 ``redisflow_server`` starts one server for each process of the tests, so those of
 pytest-xdist do not meet. All other fixtures are of one test, in a namespace of its own
 that is removed afterwards.
+
+pytest imports this module wherever redisflow is installed, for tests of anything. So
+nothing else of redisflow, nor of TaskFlow, is imported before a fixture is used.
 """
 
 from __future__ import annotations
@@ -12,17 +15,20 @@ import functools
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from redisflow.persistence import RedisBackend
-from redisflow.testing import Completed, ThrowAwayServer, run_to_completion
-from redisflow.testing.server import remove_namespace
+if TYPE_CHECKING:
+    from redisflow.persistence import RedisBackend
+    from redisflow.testing import Completed, ThrowAwayServer
 
 
 @pytest.fixture(scope="session")
 def redisflow_server() -> Iterator[ThrowAwayServer]:
     """Start a server for the session."""
+    from redisflow.testing import ThrowAwayServer
+
     with ThrowAwayServer() as server:
         yield server
 
@@ -39,6 +45,9 @@ def redisflow_url(
     redisflow_server: ThrowAwayServer, redisflow_namespace: str
 ) -> Iterator[str]:
     """Return the URL of the test's namespace; what is in it is removed afterwards."""
+    from redisflow.persistence import RedisBackend
+    from redisflow.testing.server import remove_namespace
+
     url = redisflow_server.namespace(redisflow_namespace)
     yield url
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
@@ -48,6 +57,8 @@ def redisflow_url(
 @pytest.fixture
 def redisflow_backend(redisflow_url: str) -> Iterator[RedisBackend]:
     """Open a backend on the test's namespace."""
+    from redisflow.persistence import RedisBackend
+
     with contextlib.closing(RedisBackend.from_url(redisflow_url)) as backend:
         yield backend
 
@@ -55,4 +66,6 @@ def redisflow_backend(redisflow_url: str) -> Iterator[RedisBackend]:
 @pytest.fixture
 def redisflow_run(redisflow_url: str) -> Callable[..., Completed]:
     """Return `run_to_completion` for the test's namespace."""
+    from redisflow.testing import run_to_completion
+
     return functools.partial(run_to_completion, url=redisflow_url)
