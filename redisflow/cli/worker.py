@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -14,14 +15,16 @@ import typer
 
 from redisflow.cli.interrupts import Interrupts, Killed
 from redisflow.cli.options import Url
-from redisflow.cli.problems import line_of, traceback_of
+from redisflow.cli.problems import Status, line_of, traceback_of
 from redisflow.cli.terminal import debugging, say
 from redisflow.engine.allowing import Allowed
-from redisflow.engine.serving import Serving
+from redisflow.engine.serving import Serving, Tell
 from redisflow.errors import ConfigError
 from redisflow.observing import from_environment
 from redisflow.persistence import RedisBackend
 from redisflow.telemetry.logs import configure
+
+LOG = logging.getLogger("redisflow.worker")
 
 EPILOG = """\
 [bold]Examples[/bold]
@@ -38,8 +41,8 @@ Any number of workers, on any number of hosts, serve the same flows. The first C
 SIGTERM drains the worker: it takes no more, finishes what it is at, and leaves. The
 second ends it at once; others take its work over when its leases are over.
 
-[bold]Exit status[/bold]: 0 drained, or nothing left to do; 2 usage; 4 server; 128 and
-the signal's number if it was ended at once.
+[bold]Exit status[/bold]: 0 drained, or nothing left to do; 2 usage; 4 server, or ended
+without it; 128 and the signal's number if it was ended at once.
 """
 
 _ALLOW = """\
@@ -127,7 +130,7 @@ def worker(
         ),
     ] = None,
     url: Url = None,
-) -> None:
+) -> int:
     """Serve submitted flows, as many at a time as --concurrency says.
 
     Flows are imported from the modules and files given with --allow, and from nowhere
@@ -137,22 +140,19 @@ def worker(
         configure(form=log_format or "text", level=log_level or "warning")
     from_environment()
     allowed = Allowed(allow or ())
+    tell = _log if log_format == "json" else _tell
     with (
-        _metrics(metrics_host, metrics_port),
+        _metrics(metrics_host, metrics_port, tell),
         contextlib.closing(RedisBackend.from_url(url)) as backend,
         contextlib.redirect_stdout(sys.stderr),  # what tasks print
     ):
         serving = Serving(
             backend,
             allowed,
-            tell=_tell,
+            tell=tell,
             flows=concurrency,
             lease_s=lease_s,
             burst=once,
-        )
-        say(
-            f"worker {serving.id} serves {', '.join(allowed.entries)}:"
-            f" {concurrency} flow{'' if concurrency == 1 else 's'} at a time"
         )
         interrupts = Interrupts(serving.drain)
         try:
@@ -160,12 +160,16 @@ def worker(
                 serving.serve()
         except Killed:
             _end_at_once(interrupts.received)
+    if serving.cut_off:
+        tell("", "ended without the server: what was at work here is begun again", None)
+        return Status.SERVER
     if interrupts.received:
-        say(f"{interrupts.received}: drained")
+        tell("", f"{interrupts.received}: drained", None)
+    return Status.SUCCESS
 
 
 @contextlib.contextmanager
-def _metrics(host: str, port: int | None) -> Iterator[None]:
+def _metrics(host: str, port: int | None, tell: Tell) -> Iterator[None]:
     """Export metrics meanwhile, if there is a port for it."""
     if port is None:
         yield
@@ -177,7 +181,7 @@ def _metrics(host: str, port: int | None) -> Iterator[None]:
             "--metrics-port takes prometheus-client: pip install 'redisflow[metrics]'"
         ) from error
     with prometheus.exported(port=port, host=host) as endpoint:
-        say(f"metrics on http://{host}:{endpoint.port}/metrics")
+        tell("", f"metrics on http://{host}:{endpoint.port}/metrics", None)
         yield
 
 
@@ -186,6 +190,13 @@ def _tell(run_id: str, words: str, error: BaseException | None) -> None:
     say(f"{about}{words}{': ' + line_of(error) if error is not None else ''}")
     if error is not None and debugging():
         sys.stderr.write(traceback_of(error))
+
+
+def _log(run_id: str, words: str, error: BaseException | None) -> None:
+    """Tell what happens in the log, where all lines are to be of one form."""
+    level = logging.INFO if error is None else logging.WARNING
+    text = words if error is None else f"{words}: {line_of(error)}"
+    LOG.log(level, "%s", text, extra={"run": run_id})
 
 
 def _end_at_once(name: str | None) -> None:

@@ -109,6 +109,7 @@ class Serving:
 
     Attributes:
         id: names this worker among those that serve.
+        cut_off: whether it ended without the server, which could not be told.
 
     Raises:
         ConfigError: an option cannot be used.
@@ -128,6 +129,7 @@ class Serving:
             raise ConfigError(f"concurrency is at least 1, not {flows}")
         Settings({"lease_s": lease_s})
         self.id = worker_id(os.getpid(), secrets.token_hex(4))
+        self.cut_off = False
         self._backend = backend
         self._allowed = allowed
         self._tell = tell
@@ -165,6 +167,7 @@ class Serving:
         try:
             self._submissions.leave(self.id)
         except StoreError as error:  # its lease says it a little later
+            self.cut_off = True
             logger.warning("could not say goodbye: %s", error)
 
     def _next_step(self) -> float | None:
@@ -182,6 +185,11 @@ class Serving:
             return _AWAY_S
         if self._away:
             self._tell("", "the server is back", None)
+        if not self._reached:
+            many = "flow" if self._flows == 1 else "flows"
+            served = ", ".join(self._allowed.entries)
+            words = f"worker {self.id} serves {served}: {self._flows} {many} at a time"
+            self._tell("", words, None)
         self._reached, self._away = True, False
         return wait_s
 
