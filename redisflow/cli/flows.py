@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from taskflow import states
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import INJECTOR
@@ -20,6 +21,8 @@ from redisflow.persistence.records import (
     FAILURE_FIELDS,
     AtomRecord,
     FlowRecord,
+    History,
+    history_from,
     parse_payload,
 )
 
@@ -133,6 +136,39 @@ def _failures(
             if data is not None
         }
     return found
+
+
+def read_histories(
+    backend: RedisBackend, uuid: str, atoms: Sequence[AtomRecord]
+) -> dict[str, History]:
+    """Read what retry controllers have tried, and what failed then.
+
+    Returns:
+        Controller's name -> for each try its value, and failures by atom.
+
+    Raises:
+        CorruptKey: a history cannot be read.
+    """
+    keys = backend.keys.of_flow(uuid)
+    tried = [atom for atom in atoms if atom.entries]
+    commands = [("HGETALL", keys.result(atom.uuid)) for atom in tried]
+    found: dict[str, History] = {}
+    for atom, rows in zip(tried, _paged(backend.client, commands), strict=True):
+        key = keys.result(atom.uuid)
+        payloads = {name.decode(errors="replace"): data for name, data in rows.items()}
+        found[atom.name] = history_from(
+            {
+                name: parse_payload(name, data, backend.codec, key=key)
+                for name, data in payloads.items()
+                if name.startswith("entry:")
+            }
+        )
+    return found
+
+
+def failed_in(atom: AtomRecord) -> int:
+    """Tell in which round an atom failed, if it has a failure: an earlier one stays."""
+    return atom.round - (atom.detail.state == states.RUNNING)
 
 
 def _paged(client: Client, commands: Sequence[tuple[str, ...]]) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ _ITEMS = 20
 _CHARACTERS = 300
 _DEPTH = 6
 _FAILURES = 10
+_CAUSES = 5
 
 _PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -115,7 +116,8 @@ def print_outcome(outcome: Outcome, output: Output, mask: Mask) -> None:
 def tell(outcome: Outcome) -> None:
     """Say on standard error how a run went."""
     for failure in outcome.failures[:_FAILURES]:
-        say(failure_line(failure))
+        for line in failure_lines(failure):
+            say(line)
     if len(outcome.failures) > _FAILURES:
         say(f"and {len(outcome.failures) - _FAILURES} more failures: see -o json")
     for worker in outcome.dead_workers[:_FAILURES]:
@@ -130,7 +132,12 @@ def tell(outcome: Outcome) -> None:
 
 
 def describe_failure(failure: Failure) -> dict[str, Any]:
-    """Give what is told of a failure."""
+    """Give what is told of a failure, and of its causes, the nearest first."""
+    causes = [_described(cause) for cause in failure.causes or ()]
+    return {**_described(failure), "causes": causes}
+
+
+def _described(failure: Failure) -> dict[str, Any]:
     names = list(failure)
     places = _PLACE.findall(failure.traceback_str or "")
     return {
@@ -151,6 +158,13 @@ def failure_line(failure: Mapping[str, Any]) -> str:
     if len(message) > _CHARACTERS:
         message = f"{message[:_CHARACTERS]}…"
     return f"{of}{'revert: ' if method == 'revert' else ''}{kind}: {message}{where}"
+
+
+def failure_lines(failure: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of a failure in a line, and of each of its causes in one."""
+    yield failure_line(failure)
+    for cause in failure["causes"][:_CAUSES]:
+        yield f"caused by {failure_line(cause)}"
 
 
 def json_of(outcome: Outcome, output: Output) -> str:

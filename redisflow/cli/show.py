@@ -16,8 +16,10 @@ from taskflow.types.failure import Failure
 from redisflow.cli.clock import iso_time
 from redisflow.cli.flows import (
     FlowView,
+    failed_in,
     find_flow,
     progress_of,
+    read_histories,
     read_view,
     seconds_taken,
 )
@@ -30,15 +32,17 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
 )
-from redisflow.cli.outcome import describe_failure, failure_line
+from redisflow.cli.outcome import describe_failure, failure_lines, json_value
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import counts_text, state_of, state_text
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import BAD, duration, worker_text
 from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.waits import waits_in
+from redisflow.codec import Mask
+from redisflow.codec.masking import MASKED
 from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence.records import AtomRecord
+from redisflow.persistence.records import AtomRecord, History
 
 EPILOG = f"""\
 [bold]Examples[/bold]
@@ -62,6 +66,8 @@ _WIDE = 100
 _LEASES = 8
 _WAITS_SHOWN = 2
 _WAITS_IN_JSON = 20
+#: States of an atom that may have a failure of an earlier round.
+_BEGUN_ANEW = ("PENDING", "RUNNING")
 _URGENT = ("FAILURE", "REVERT_FAILURE", "RUNNING", "REVERTING", "RETRYING")
 
 
@@ -88,8 +94,12 @@ def show(
                 human=lambda console: _print(
                     view, console, rows=_rows_on(console, every=every, watch=watch)
                 ),
-                document=lambda: _document(view),
-                records=lambda: _records(view),
+                document=lambda: _document(
+                    view, read_histories(backend, uuid, view.atoms)
+                ),
+                records=lambda: _records(
+                    view, read_histories(backend, uuid, view.atoms)
+                ),
             )
 
         show_report(read, output, watch)
@@ -113,15 +123,11 @@ def _print(view: FlowView, console: Console, *, rows: int) -> None:
     if atoms:
         console.print()
         _print_table(view, atoms, console)
-    failures = [
-        line
-        for atom in atoms
-        for line in _failure_lines(atom.name, view.failures.get(atom.name, {}))
-    ]
-    if failures:
+    failed = [atom for atom in atoms if atom.name in view.failures]
+    if failed:
         console.print()
-        for line in failures:
-            print_wrapped(console, Text(line, BAD))
+    for atom in failed:
+        _print_failures(atom, view.failures[atom.name], console)
     if len(atoms) < len(view.atoms):
         more = f"{len(view.atoms) - len(atoms):,} more atoms: --all, or -o json"
         console.print(Text(more, "dim"), soft_wrap=True)
@@ -216,20 +222,26 @@ def _row(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, An
     }
 
 
-def _failure_lines(atom: str, failures: Mapping[str, Failure]) -> list[str]:
-    return [
-        failure_line(
-            {"atom": printable(atom), "method": method, **describe_failure(failure)}
-        )
-        for field, method in (("failure", "execute"), ("revert_failure", "revert"))
-        if (failure := failures.get(field)) is not None
-    ]
+def _print_failures(
+    atom: AtomRecord, failures: Mapping[str, Failure], console: Console
+) -> None:
+    """Print what went wrong with an atom, and that of an earlier round as such."""
+    past = atom.detail.state in _BEGUN_ANEW
+    for field, failure in failures.items():
+        method = "revert" if field == "revert_failure" else "execute"
+        told = {"atom": atom.name, "method": method, **describe_failure(failure)}
+        first, *causes = failure_lines({**told, "atom": printable(atom.name)})
+        when = f" (round {failed_in(atom)})" if past else ""
+        style = "dim" if past else BAD
+        print_wrapped(console, Text(first + when, style))
+        for line in causes:
+            print_wrapped(console, Text(line, style), lead="  ", indent=4)
 
 
 # For a program
 
 
-def _document(view: FlowView) -> dict[str, Any]:
+def _document(view: FlowView, histories: Mapping[str, History]) -> dict[str, Any]:
     fields = view.record.fields
     return {
         "run_id": view.record.meta.get(META_RUN_ID),
@@ -248,14 +260,32 @@ def _document(view: FlowView) -> dict[str, Any]:
             for worker, left in view.workers.items()
         ],
         "counts": dict(Counter(state_of(atom) for atom in view.atoms)),
-        "atoms": list(_records(view)),
+        "atoms": list(_records(view, histories)),
     }
 
 
-def _records(view: FlowView) -> Iterator[dict[str, Any]]:
+def _records(
+    view: FlowView, histories: Mapping[str, History]
+) -> Iterator[dict[str, Any]]:
     waits = waits_in(view.nodes, view.atoms, limit=_WAITS_IN_JSON)
     for atom in view.atoms:
-        yield _atom(view, atom, waits.get(atom.name, ()))
+        record = _atom(view, atom, waits.get(atom.name, ()))
+        if atom.type == "retry":
+            record["history"] = _history(atom, histories.get(atom.name, ()))
+        yield record
+
+
+def _history(atom: AtomRecord, tries: Sequence[Any]) -> list[dict[str, Any]]:
+    """Tell what a controller has tried, and which atoms failed then, and how."""
+    mask = Mask()
+    hidden = any(map(mask.hides, atom.provides))
+    return [
+        {
+            "value": MASKED if hidden else json_value(mask.of(value)),
+            "failures": {name: describe_failure(each) for name, each in failed.items()},
+        }
+        for value, failed in tries
+    ]
 
 
 def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
@@ -274,5 +304,8 @@ def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, A
         "finished_at": iso_time(atom.finished_at),
         "time_s": seconds_taken(atom, view.now_ms),
         "waits_for": list(waits),
-        **{field: describe_failure(failure) for field, failure in failures.items()},
+        **{
+            field: {**describe_failure(failure), "round": failed_in(atom)}
+            for field, failure in failures.items()
+        },
     }
