@@ -30,6 +30,7 @@ def main() -> int:
     """Run one worker; returns its exit status."""
     task: dict[str, Any] = loads_plain(sys.stdin.buffer.read())
     report: int = task["report"]
+    sys.path[:] = [os.fsdecode(entry.encode("latin-1")) for entry in task["path"]]
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # several workers share it
     os.set_inheritable(report, False)  # noqa: FBT003  # the library's signature

@@ -2,7 +2,8 @@
 
 A worker is ``python -m redisflow.engine.child``. What it is to do comes as JSON through
 its standard input; what it could not do goes back as a line through a pipe. Workers
-stand in process groups of their own, so that Ctrl-C reaches the parent alone.
+import modules from where the parent does, and stand in process groups of their own, so
+that Ctrl-C reaches the parent alone.
 
 The death of a worker is told to the flow at once, so that nobody waits for its lease.
 """
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing import connection
+from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -138,7 +140,7 @@ class Children:
         """Start one more."""
         tag = secrets.token_hex(4)
         reader, writer = os.pipe()
-        task = {**self._task, "tag": tag, "report": writer}
+        task = {**self._task, "tag": tag, "report": writer, "path": _import_path()}
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "redisflow.engine.child"],
@@ -229,3 +231,11 @@ class Children:
         scripts = self._storage.backend.scripts_of(self._storage.flow_uuid)
         sweep(scripts, self._storage, child.worker, max_attempts=self._max_attempts)
         return end
+
+
+def _import_path() -> list[str]:
+    """Give this process's ``sys.path`` for others; they may be in another folder."""
+    return [
+        os.fsencode(entry or Path.cwd()).decode("latin-1")  # not all names are UTF-8
+        for entry in sys.path
+    ]

@@ -1,0 +1,45 @@
+"""`redisflow.run`: worker processes of this one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PIPELINE = """
+from taskflow import task
+from taskflow.patterns import linear_flow
+
+class Add(task.Task):
+    default_provides = "total"
+
+    def execute(self, x):
+        return x + 1
+
+def make_flow():
+    return linear_flow.Flow("mine").add(Add())
+"""
+
+MAIN = """
+import sys
+import redisflow
+from pipeline import make_flow
+
+if __name__ == "__main__":
+    done = redisflow.run(make_flow, workers=1, store={"x": 1}, url=sys.argv[1])
+    print(done["total"])
+"""
+
+
+def test_workers_import_from_where_their_parent_does(tmp_path, url):
+    """A module beside the program is found, whatever the current folder is."""
+    (tmp_path / "pipeline.py").write_text(PIPELINE)
+    (tmp_path / "main.py").write_text(MAIN)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "main.py", url],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
