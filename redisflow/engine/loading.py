@@ -15,7 +15,7 @@ from redisflow.engine import watching
 from redisflow.engine.checking import check_arguments
 from redisflow.engine.executors import make_executor
 from redisflow.engine.factories import FlowOrTask
-from redisflow.engine.settings import Settings
+from redisflow.engine.settings import Settings, refuse_unknown
 from redisflow.engine.shared import SharedEngine
 from redisflow.engine.structure import Structure, compile_flow
 from redisflow.errors import ConfigError
@@ -96,6 +96,7 @@ class OpenedRun:
         **options: Any,
     ) -> SharedEngine:
         """Store the flow if it is new, write ``store``, and load an engine."""
+        refuse_unknown(options)
         structure = None
         if not self.exists:
             structure = self._check(store or {}, transient or {}, options)

@@ -12,6 +12,16 @@ from redisflow.errors import ConfigError
 #: Three renewals must fit into a lease, each with time for a slow reply.
 SHORTEST_LEASE_S = 0.2
 
+#: What users may ask of an engine.
+OPTIONS = (
+    *("claim_all", "defer_reverts", "durability", "executor", "inject_transient"),
+    *("lease_s", "max_attempts", "max_workers", "never_resolve", "replicas"),
+    *("rerun", "retention_s"),
+)
+
+#: What a parent tells its worker processes.
+_OF_WORKERS = ("run", "worker_tag")
+
 #: A thousand years.
 _LONGEST_S = 3.2e10
 
@@ -42,6 +52,19 @@ class Settings:
         if self.max_attempts < 1:
             raise ConfigError(f"max_attempts is at least 1, not {self.max_attempts}")
         self.replication = _replication(options)
+
+
+def refuse_unknown(options: Mapping[str, Any]) -> None:
+    """Refuse options that no engine has.
+
+    TaskFlow hands its engines all that it was given, and so they cannot do this.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    for name in options:
+        if name not in OPTIONS and name not in _OF_WORKERS:
+            raise ConfigError(f"{name} is no option of an engine: {', '.join(OPTIONS)}")
 
 
 def _replication(options: Mapping[str, Any]) -> Replication | None:

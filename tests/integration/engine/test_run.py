@@ -5,6 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+from taskflow.patterns import linear_flow
+
+import redisflow
+from redisflow.errors import ConfigError
+
 PIPELINE = """
 from taskflow import task
 from taskflow.patterns import linear_flow
@@ -43,3 +49,14 @@ def test_workers_import_from_where_their_parent_does(tmp_path, url):
     )
 
     assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+def empty():
+    """Make a flow with nothing in it."""
+    return linear_flow.Flow("empty")
+
+
+def test_an_option_that_no_engine_has_is_refused(url):
+    """One that is misspelt is not passed over."""
+    with pytest.raises(ConfigError, match="worker is no option of an engine"):
+        redisflow.run(empty, worker=3, url=url)

@@ -25,6 +25,14 @@ def test_load_gets_or_creates(open_run, notes, backend):
     assert len(list(backend.get_connection().get_logbooks())) == 3
 
 
+def test_an_option_that_no_engine_has_is_refused(open_run, notes, admin):
+    """It is named, and nothing is written."""
+    with pytest.raises(ConfigError, match="lease is no option"):
+        open_run(line(Note("a", notes)), lease=3)
+
+    assert contents(admin) == {}
+
+
 def test_all_who_find_nothing_make_the_same_logbook(backend):
     """Two come at the same time: there is one logbook, and it can be removed."""
     for detail in [find_run(backend, "r1", flow_name="f")[0] for _ in range(2)]:
