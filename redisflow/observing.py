@@ -105,7 +105,10 @@ class Observer:
         """
 
     def refused(self, work: Work) -> None:
-        """What came of it came too late, also for its run, and is not recorded."""
+        """What came of it came too late, and is not recorded."""
+
+    def abandoned(self, work: Work) -> None:
+        """This worker has left it; whether it is recorded is not known here."""
 
     def took_back(self, flow: str, worker: str, items: int) -> None:
         """A worker was found dead; so many items were taken back from it."""

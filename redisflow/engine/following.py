@@ -10,14 +10,14 @@ of what the journal says, in its order, whoever did it::
 It reads the journal from where it is told to, and then follows it until the run has
 ended. Each entry is told of before ``position`` moves past it, so that a process that
 keeps the position and begins there again loses nothing. Two things differ from an
-engine's own notifications: the result that goes with a state is the one that the atom
-has when the entry is read, and where the journal has a `Gap` nobody is notified of what
-is missing.
+engine's own notifications: the result of an atom that has been tried again, or been
+reverted, by the time that the entry is read is not kept (None goes with the state, or a
+failure that says so), and where the journal has a `Gap` nobody is notified of what is
+missing.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Iterator
@@ -26,11 +26,13 @@ from typing import Any
 
 from taskflow import states
 from taskflow.types import notifier
+from taskflow.types.failure import Failure
 
-from redisflow.errors import NotFound
+from redisflow.errors import CorruptKey, NotFound
 from redisflow.keys import flow_uuid_of
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.journal import Entry, Gap, Journal
+from redisflow.persistence.records import AtomRecord
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -43,6 +45,13 @@ _WITH_RESULT = (
     states.FAILURE,
     states.REVERTED,
     states.REVERT_FAILURE,
+)
+
+
+_NOT_KEPT = Failure(
+    exception_str="not kept: the atom has changed since",
+    exc_type_names=["Failure"],
+    traceback_str="",
 )
 
 
@@ -76,8 +85,8 @@ class Follower:
         self._backend = backend
         self._forever = forever
         self._journal = Journal(backend, flow_uuid, since=since)
-        detail = backend.get_connection().get_flow_details(flow_uuid, lazy=True)
-        self.storage = Storage(detail, backend)
+        self._flow_uuid = flow_uuid
+        self.storage = self._look_at_flow()
         self.notifier = notifier.Notifier()
         self.atom_notifier = notifier.Notifier()
         self.position = self._journal.position
@@ -117,10 +126,14 @@ class Follower:
                     self._tell(entry)
                     self.position = entry.id
                 else:
+                    if entry.reason == "recreated":
+                        self.storage = self._look_at_flow()  # it is another flow
                     self.position = self._journal.position
                 self._read.popleft()
                 yield entry
             self._read.extend(self._journal.read(_BLOCK_S))
+            if not self._read:
+                self.position = self._journal.position
             if not self._read and self._journal.over and not self._forever:
                 return
 
@@ -132,6 +145,11 @@ class Follower:
     def close(self) -> None:
         """Close the connections to the server."""
         self._backend.close()
+
+    def _look_at_flow(self) -> Storage:
+        connection = self._backend.get_connection()
+        detail = connection.get_flow_details(self._flow_uuid, lazy=True)
+        return Storage(detail, self._backend)
 
     def _tell(self, entry: Entry) -> None:
         """Notify of an entry as an engine would have."""
@@ -162,20 +180,40 @@ class Follower:
             "old_state": entry.old,
         }
         if entry.new in _WITH_RESULT:
-            details["result"] = self._result(atom.name, entry.new)
+            details["result"] = self._result(atom, entry)
         self.atom_notifier.notify(entry.new, details)
 
-    def _result(self, atom_name: str, state: str) -> Any:
+    def _result(self, atom: AtomRecord, entry: Entry) -> Any:
+        """Give what came of an atom, if that is still what it was at that entry.
+
+        Otherwise it is None; a failure is one that says that it is not kept.
+        """
+        failed = entry.new in (states.FAILURE, states.REVERT_FAILURE)
+        try:
+            found = self._stored_result(atom.name, entry.new)
+            # What others have noted beside it since does not matter, nor a revert.
+            settled = 0 < atom.finished_at <= entry.time_ms
+            if atom.rev == entry.rev or settled or (failed and atom.round <= 1):
+                return found
+        except NotFound:
+            pass
+        except CorruptKey as error:  # this process may lack the codec of the flow
+            logger.warning("the result of %r cannot be read: %s", atom.name, error)
+        return _NOT_KEPT if failed else None
+
+    def _stored_result(self, name: str, state: str) -> Any:
+        """Read what came of an atom, after the mirror was brought up to date."""
         storage = self.storage
         if state == states.FAILURE:
-            return storage.get_execute_failures().get(atom_name)
+            return storage.get_execute_failures().get(name, _NOT_KEPT)
         if state == states.REVERT_FAILURE:
-            return storage.get_revert_failures().get(atom_name)
-        reverted = state == states.REVERTED
-        get = storage.get_revert_result if reverted else storage.get_execute_result
-        with contextlib.suppress(NotFound):
-            return get(atom_name)
-        return None
+            return storage.get_revert_failures().get(name, _NOT_KEPT)
+        if state == states.REVERTED:
+            return storage.get_revert_result(name)
+        found = storage.get_execute_result(name)
+        if storage.mirror.atom(name).type == "retry":
+            return found[-1][0] if found else None  # of its last try
+        return found
 
 
 def follow(

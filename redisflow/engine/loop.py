@@ -30,7 +30,7 @@ from redisflow.engine.items import Handout, Item, MoveListener, Outcome
 from redisflow.engine.membership import Membership
 from redisflow.engine.settings import Settings
 from redisflow.engine.structure import Structure
-from redisflow.engine.watching import HALTED, Watch
+from redisflow.engine.watching import Watch
 from redisflow.engine.worker import Worker
 from redisflow.errors import (
     FlowLost,
@@ -405,7 +405,7 @@ class Loop:
             extra=self.watch.fields(item),
         )
         self._worker.halt(item, failure)
-        self.watch.end(item, HALTED, failure)
+        self.watch.halt(item, failure)
         return Handout(retake=True)
 
     def _atom_of(self, item: Item) -> Atom:

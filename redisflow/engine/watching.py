@@ -15,8 +15,10 @@ from typing import Any
 from taskflow.types.failure import Failure
 
 from redisflow import observing
+from redisflow.client import Client
 from redisflow.engine.items import Item, Outcome
 from redisflow.observing import Part, Work
+from redisflow.persistence.records import AtomRecord
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -25,6 +27,9 @@ META_RUN_ID = "run_id"
 
 #: Stands for the state of an atom whose run was ended for an error around it.
 HALTED = "HALTED"
+
+#: For how long the server is asked for counts, in seconds.
+_ASK_S = 1.0
 
 Job = Callable[[], Outcome]
 
@@ -43,6 +48,7 @@ class Watch:
         self._worker = worker
         self._number = run
         self._part: Part | None = None
+        self._asker: Client | None = None
         self._begun: dict[tuple[str, str], Work] = {}
 
     @property
@@ -60,20 +66,28 @@ class Watch:
     def leave(self) -> None:
         """Tell that it has left; what had begun is not recorded any more."""
         for work in self._begun.values():
-            observing.tell("refused", work)
+            observing.tell("abandoned", work)
         self._begun.clear()
         if self._part is not None:
             observing.tell("left", self._part)
             self._part = None
+        if self._asker is not None:
+            self._asker.close()
+            self._asker = None
 
     def begin(self, item: Item, job: Job) -> Job:
         """Tell that work begins; returns the job as it is to be run."""
+        self._log("begins", item)
         if not observing.observers or item.atom is None:
             return job
+        work = self._begin(item, item.atom)
+        return lambda: _observed(work, job)
+
+    def _begin(self, item: Item, atom: AtomRecord) -> Work:
         work = Work(
             self._known_part(),
-            item.atom.name,
-            item.atom.uuid,
+            atom.name,
+            atom.uuid,
             item.kind,
             item.round,
             item.attempt,
@@ -81,10 +95,18 @@ class Watch:
         )
         self._begun[item.id, item.token] = work
         observing.tell("began", work)
-        return lambda: _observed(work, job)
+        return work
+
+    def halt(self, item: Item, failure: Failure) -> None:
+        """Tell that the run is ended for an error around an atom, begun or not."""
+        begun = (item.id, item.token) in self._begun
+        if observing.observers and item.atom is not None and not begun:
+            self._begin(item, item.atom)
+        self.end(item, HALTED, failure)
 
     def end(self, item: Item, state: str, result: Any = None) -> None:
         """Tell that what came of it is recorded."""
+        self._log(f"is {state}", item)
         work = self._begun.pop((item.id, item.token), None)
         if work is not None:
             error = result.exception if isinstance(result, Failure) else None
@@ -95,6 +117,11 @@ class Watch:
         work = self._begun.pop((item.id, item.token), None)
         if work is not None:
             observing.tell("refused", work)
+
+    def _log(self, words: str, item: Item) -> None:
+        if logger.isEnabledFor(logging.INFO) and item.atom is not None:
+            about = self.fields(item)
+            logger.info("%s of %r %s", item.kind, item.atom.name, words, extra=about)
 
     def fields(self, item: Item | None = None) -> Mapping[str, Any]:
         """Return what a line of the log is about, for its ``extra``."""
@@ -121,22 +148,29 @@ class Watch:
         return self._part
 
     def _counts(self) -> tuple[int, int]:
-        """Ask how much is ready and who is there; each has one sentinel."""
+        """Ask how much is ready and who is there; each has one sentinel.
+
+        Whoever asks waits for the answer, a scrape for one: not for long.
+        """
         backend = self._storage.backend
         keys = backend.keys.of_flow(self._storage.flow_uuid)
-        ready, workers = (
-            int(backend.client.execute("ZCARD", key))
-            for key in (keys.ready, keys.workers)
+        if self._asker is None:
+            self._asker = backend.client.sibling(timeout_s=_ASK_S)
+        ready, workers = self._asker.execute_many(
+            [("ZCARD", keys.ready), ("ZCARD", keys.workers)], deadline_s=_ASK_S
         )
-        return max(0, ready - 1), max(0, workers - 1)
+        return max(0, int(ready) - 1), max(0, int(workers) - 1)
 
 
 def _observed(work: Work, job: Job) -> Outcome:
     with contextlib.ExitStack() as around:
         for observer in observing.observers:
-            with contextlib.suppress(Exception):  # it only looks on
+            try:
                 doing = observer.doing(work)
                 doing.__enter__()
+            except Exception:  # it only looks on
+                logger.exception("an observer has failed")
+            else:
                 around.push(functools.partial(_left, doing))
         return job()
 

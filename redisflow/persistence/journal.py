@@ -44,7 +44,7 @@ BEGINNING = "0-0"
 
 _PAGE = 500
 _ID = re.compile(r"\d+-\d+")
-_FLOW = ("state", "run", "ended", "created_at")
+_FLOW = ("state", "run", "ended", "created_at", "rev")
 _KNOWN = ("rev", "epoch", "atom", "from", "to", "intention", "worker", "attempt")
 _ENDS = (states.SUCCESS, states.FAILURE, states.REVERTED, states.SUSPENDED)
 
@@ -214,26 +214,30 @@ class Journal:
             raise FlowLost(f"flow {uuid} is gone ({self._keys.flow})", key=key)
         begins = _entry(first[0], key) if first else None
         ends = _entry(last[0], key) if last else None
-        gap = None if here else self._missing(begins, ends, int(flow[3] or 0))
+        gap = None if here else self._missing(begins, ends, flow)
         at_end = ends is None or ends.id == self.position
         self.over = gap is None and at_end and self._is_over(flow)
         return [] if gap is None else [gap]
 
     def _missing(
-        self, begins: Entry | None, ends: Entry | None, created_ms: int
+        self,
+        begins: Entry | None,
+        ends: Entry | None,
+        flow: Sequence[bytes | None],
     ) -> Gap | None:
         """Tell what is missing where the position is not in the journal."""
         position = self.position
         known = 0 if self._last is None else self._last.rev
+        *_, created_ms, rev = (int(field or 0) for field in flow[1:])
         if position != BEGINNING and _time_of(position) < created_ms:
             self._go_to(None)
             return Gap("recreated", position)
-        if position != BEGINNING and (
-            begins is None or ends is None or _order(begins.id) < _order(position)
-        ):
+        before = begins is not None and _order(begins.id) < _order(position)
+        if position != BEGINNING and before:
             self._go_to(self._last_of(self._was_read))
             return Gap("rewound", position)
-        if begins is None or begins.rev <= known + 1 or self._noted == position:
+        begins_at = rev + 1 if begins is None else begins.rev
+        if begins_at <= known + 1 or self._noted == position:
             return None
         self._noted = position
         return Gap("trimmed", position)
@@ -248,7 +252,7 @@ class Journal:
         self.position = BEGINNING if entry is None else entry.id
 
     def _is_over(self, flow: Sequence[bytes | None]) -> bool:
-        state, run, ended, _created = flow
+        state, run, ended, _created, _rev = flow
         if int(run or 0) <= int(ended or 0):
             return True
         # An engine of TaskFlow's own counts no runs; one of ours has a live lease.

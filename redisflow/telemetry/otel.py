@@ -30,7 +30,10 @@ from redisflow.telemetry.parts import Parts
 META_TRACE = "traceparent"
 
 _NAME = "redisflow"
-_FAILED = frozenset({"FAILURE", "REVERT_FAILURE", "HALTED"})
+_FAILED = frozenset({"FAILURE", "REVERT_FAILURE", "HALTED", "STALE", "ABANDONED"})
+
+#: In seconds: by default the bounds of histograms are meant for milliseconds.
+_BOUNDS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 3600)
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -56,9 +59,12 @@ class OtelObserver(Parts):
         self._stale = meter.create_counter("redisflow.stale_results", "{result}")
         self._takeovers = meter.create_counter("redisflow.takeovers", "{item}")
         self._losses = meter.create_counter("redisflow.lease_losses", "{lease}")
-        self._waits = meter.create_histogram("redisflow.lock_wait", "s")
-        self._durations = meter.create_histogram("redisflow.atom.duration", "s")
-        self._trips = meter.create_histogram("redisflow.script.duration", "s")
+        self._waits, self._durations, self._trips = (
+            meter.create_histogram(
+                f"redisflow.{name}", "s", explicit_bucket_boundaries_advisory=_BOUNDS_S
+            )
+            for name in ("lock_wait", "atom.duration", "script.duration")
+        )
         meter.create_observable_gauge("redisflow.running", [self._observe_running])
         meter.create_observable_gauge("redisflow.ready", [self._observe_ready])
         meter.create_observable_gauge("redisflow.workers", [self._observe_workers])
@@ -111,6 +117,11 @@ class OtelObserver(Parts):
         self._stale.add(1)
         self._end(work, "STALE", None)
 
+    def abandoned(self, work: Work) -> None:
+        """End the span as one of which nothing is known."""
+        super().abandoned(work)
+        self._end(work, "ABANDONED", None)
+
     def took_back(self, flow: str, worker: str, items: int) -> None:
         """Count the items."""
         del flow, worker
@@ -130,15 +141,22 @@ class OtelObserver(Parts):
         self._trips.record(seconds, {"redisflow.script": script})
 
     def _end(self, work: Work, state: str, error: BaseException | None) -> None:
+        if work not in self._spans:  # it began before this observer was there
+            return
         span, began = self._spans.pop(work)
-        self._durations.record(monotonic() - began, {"redisflow.kind": work.kind})
-        span.set_attribute("redisflow.state", state)
-        if error is not None:
-            span.record_exception(error)
-        if state in _FAILED or state == "STALE":
-            about = f"{type(error).__name__}: {error}" if error is not None else state
-            span.set_status(trace.Status(trace.StatusCode.ERROR, about))
-        span.end()
+        try:
+            self._durations.record(monotonic() - began, {"redisflow.kind": work.kind})
+            span.set_attribute("redisflow.state", state)
+            if state in _FAILED:
+                span.set_status(trace.StatusCode.ERROR, state)
+            if error is not None:
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.set_status(
+                    trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"
+                )
+                span.record_exception(error)
+        finally:  # an exception may raise when it is to be written
+            span.end()
 
     def _observe_running(self, _: object) -> Iterable[metrics.Observation]:
         return [metrics.Observation(self.running)]

@@ -6,21 +6,17 @@ import logging
 import threading
 from collections.abc import Iterator
 
-from redisflow.errors import RedisFlowError
+from redisflow.errors import RedisFlowError, Unavailable
 from redisflow.observing import Observer, Part, Work
 
 logger = logging.getLogger(__name__)
 
 
 class Parts(Observer):
-    """Keeps the parts of this process, and how much it does at the moment.
-
-    Attributes:
-        running: how many atoms run in this process.
-    """
+    """Keeps the parts of this process, and how much it does at the moment."""
 
     def __init__(self) -> None:
-        self.running = 0
+        self._works: set[Work] = set()
         self._parts: dict[tuple[str, str], Part] = {}
         self._lock = threading.Lock()
 
@@ -36,21 +32,31 @@ class Parts(Observer):
 
     def began(self, work: Work) -> None:
         """Count one more."""
-        del work
         with self._lock:
-            self.running += 1
+            self._works.add(work)
 
     def ended(self, work: Work, state: str, error: BaseException | None) -> None:
         """Count one less."""
-        del work, state, error
-        with self._lock:
-            self.running -= 1
+        del state, error
+        self._forget(work)
 
     def refused(self, work: Work) -> None:
         """Count one less."""
-        del work
+        self._forget(work)
+
+    def abandoned(self, work: Work) -> None:
+        """Count one less."""
+        self._forget(work)
+
+    @property
+    def running(self) -> int:
+        """How many atoms run in this process."""
+        return len(self._works)
+
+    def _forget(self, work: Work) -> None:
+        """Work that began before this observer was there is not among them."""
         with self._lock:
-            self.running -= 1
+            self._works.discard(work)
 
     def counts(self) -> Iterator[tuple[str, int, int]]:
         """Ask the server: each run of this process, what is ready, how many workers.
@@ -62,7 +68,10 @@ class Parts(Observer):
         for run, part in runs.items():
             try:
                 ready, workers = part.counts()
+            except Unavailable as error:
+                logger.debug("no counts: %s", error)
+                return  # the others are, most often, on the same server
             except RedisFlowError as error:
                 logger.debug("no counts of run %s: %s", run, error)
-                return  # the others are on the same server
+                continue
             yield run, ready, workers

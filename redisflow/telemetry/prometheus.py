@@ -93,6 +93,11 @@ class PrometheusObserver(Parts):
         self._begun.pop(work, None)
         self._stale.inc()
 
+    def abandoned(self, work: Work) -> None:
+        """Forget it."""
+        super().abandoned(work)
+        self._begun.pop(work, None)
+
     def took_back(self, flow: str, worker: str, items: int) -> None:
         """Count the items."""
         del flow, worker

@@ -20,6 +20,7 @@ from redisflow import RedisBackend
 from redisflow.errors import NotFound
 from redisflow.keys import Keys, flow_uuid_of
 from redisflow.persistence.journal import Gap
+from redisflow.persistence.removal import remove_flow
 from tests.support.eventually import eventually
 
 ROOT = Path(redisflow.__file__).parents[1]
@@ -294,3 +295,116 @@ def test_an_unknown_run(url):
     """NotFound, with the name."""
     with pytest.raises(NotFound, match="no flow with run id or uuid 'nope'"):
         redisflow.follow("nope", url=url)
+
+
+@pytest.mark.parametrize("since", ["now", "last"])
+def test_a_position_is_one_to_go_on_from_before_anything_is_read(url, since):
+    """Where it was told to begin, not what it was told, and not the beginning."""
+    done = threading.Event()
+    done.set()
+    engine = redisflow.load(Wait("a", done), run_id="r1", url=url)
+    engine.run()
+    with redisflow.follow("r1", url=url) as following:
+        last = list(following)[-1]
+    with redisflow.follow(
+        "r1", url=url, since=last.rev if since == "last" else since
+    ) as following:
+        assert list(following) == []
+        assert following.position == last.id
+    engine.storage.backend.close()
+
+
+@pytest.mark.parametrize("how", ["trimmed", "deleted"])
+def test_a_journal_that_is_wholly_gone_is_a_gap(url, admin, namespace, how):
+    """Nothing is left to tell of, and that is said."""
+    done = threading.Event()
+    done.set()
+    engine = redisflow.load(Wait("a", done), run_id="r1", url=url)
+    engine.run()
+    events = Keys(namespace).of_flow(flow_uuid_of("r1", namespace)).events
+    if how == "trimmed":
+        admin.xtrim(events, maxlen=0, approximate=False)
+    else:
+        admin.delete(events)
+    with redisflow.follow("r1", url=url) as following:
+        assert list(following) == [Gap("trimmed", "0-0")]
+    engine.storage.backend.close()
+
+
+def test_listeners_hear_of_a_flow_that_was_made_anew(url, backend):
+    """Another flow of the same run id has other atoms, and another name."""
+    done = threading.Event()
+    done.set()
+    first = redisflow.load(Wait("a", done), run_id="r1", url=url)
+    first.run()
+    heard = []
+    with redisflow.follow("r1", url=url, forever=True) as following:
+        entries = iter(following)
+        assert next(entries).rev == 1
+        remove_flow(backend, first.storage.flow_uuid)
+        flow = linear_flow.Flow("other").add(Wait("b", done))
+        second = redisflow.load(flow, run_id="r1", url=url)
+        second.run()
+        with capturing.CaptureListener(following, values=heard):
+            for entry in entries:
+                if isinstance(entry, Gap):
+                    reasons = entry.reason
+                    continue
+                names = {details.get("flow_name") for _, _, details in heard}
+                if "other" in names and (entry.new, entry.atom) == ("SUCCESS", ""):
+                    break
+    assert reasons == "recreated"
+    assert "b" in {details.get("task_name") for _, _, details in heard}
+    first.storage.backend.close()
+    second.storage.backend.close()
+
+
+def test_results_are_those_of_their_own_time_or_none(url):
+    """What a later try has put in their place is not told as theirs."""
+    tries = iter((OSError("one"), OSError("two"), None))
+
+    class Try(task.Task):
+        def execute(self):
+            if (error := next(tries)) is not None:
+                raise error
+            return 3
+
+    flow = linear_flow.Flow("f", retry=retry.Times(3, name="r")).add(Try("t"))
+    engine = redisflow.load(flow, run_id="r1", url=url)
+    engine.run()
+    heard = []
+    with (
+        redisflow.follow("r1", url=url) as following,
+        capturing.CaptureListener(following, values=heard),
+    ):
+        following.run()
+    results = [
+        (details.get("task_name") or "r", state, details["result"])
+        for _, state, details in heard
+        if "result" in details
+    ]
+    failures = [found for _, state, found in results if state == "FAILURE"]
+    assert len(failures) == 2
+    assert all("not kept" in failure.exception_str for failure in failures)
+    assert results[-1] == ("t", "SUCCESS", 3)
+    assert [found for name, _, found in results if name == "r"] == [None, None, 3]
+    engine.storage.backend.close()
+
+
+def test_a_value_that_cannot_be_read_here_stops_nobody(url, admin, namespace):
+    """Its codec is elsewhere: the transition is told of, without the result."""
+    done = threading.Event()
+    done.set()
+    engine = redisflow.load(Wait("a", done), run_id="r1", url=url)
+    engine.run()
+    keys = Keys(namespace).of_flow(flow_uuid_of("r1", namespace))
+    admin.hset(keys.result(engine.storage.get_atom_uuid("a")), "results", "sealed")
+    heard = []
+    with (
+        redisflow.follow("r1", url=url) as following,
+        capturing.CaptureListener(following, values=heard),
+    ):
+        following.run()
+    (told,) = [d for _, s, d in heard if s == "SUCCESS" and d.get("task_name") == "a"]
+    assert told["result"] is None
+    engine.storage.backend.close()

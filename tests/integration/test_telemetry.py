@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import subprocess
@@ -15,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from taskflow import retry, task
-from taskflow.patterns import linear_flow
+from taskflow.patterns import graph_flow, linear_flow
 
 import redisflow
 from redisflow import observing
@@ -411,3 +412,55 @@ def test_records_of_an_atom_say_what_they_are_about(url):
     }
     assert "working [run=r flow=" in text
     assert json.loads(outside)["message"] == "outside \\udce9"
+
+
+def test_an_atom_that_is_halted_before_it_begins_is_counted(url, counted):
+    """What is raised around it ends the run; that is no reason to keep quiet."""
+    gated = graph_flow.Flow("f")
+    first, then = Good("first"), Good("then")
+    gated.add(first, then)
+
+    def refuse(history):
+        raise LookupError("no answer")
+
+    gated.link(first, then, decider=refuse)
+    with pytest.raises(LookupError):
+        redisflow.load(gated, run_id="r", url=url).run()
+    assert counted("redisflow_atoms_total", kind="decide", state="HALTED") == 1
+    assert counted("redisflow_running") == 0
+
+
+def test_an_observer_that_comes_amid_work_counts_from_there(url):
+    """It has not heard of the beginning: its gauge does not go below nothing."""
+    observer = PrometheusObserver()
+    flow = linear_flow.Flow("f").add(
+        task.FunctorTask(lambda: observing.add(observer), name="adds"), Good("good")
+    )
+    try:
+        redisflow.load(flow, run_id="r", url=url).run()
+        assert observer.registry.get_sample_value("redisflow_running") == 0
+    finally:
+        observing.remove(observer)
+
+
+def test_a_span_ends_though_its_exception_cannot_be_written(url, traced):
+    """Whoever looks for what went wrong finds the span at least."""
+
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError("no words")
+
+    class Fails(task.Task):
+        def execute(self):
+            raise Mute
+
+    with contextlib.suppress(Exception):
+        redisflow.load(Fails("fails"), run_id="r", url=url).run()
+    assert "execute fails" in traced.spans
+
+
+def test_durations_are_told_apart(url, traced):
+    """Buckets are of seconds, and not all observations in the first."""
+    redisflow.load(linear_flow.Flow("f").add(Good("good")), run_id="r", url=url).run()
+    (point, *_) = traced.points()["redisflow.atom.duration"]
+    assert min(point.explicit_bounds) < 0.01
