@@ -137,6 +137,7 @@ def tail(
 
 def _follow(journal: Journal, shown: _Shown, follow: Follow) -> bool:
     """Show entries until there are enough; False if nobody looks any more."""
+    told = False
     while True:
         try:
             found = journal.read(0.0 if follow is Follow.NO else _BLOCK_S)
@@ -154,6 +155,8 @@ def _follow(journal: Journal, shown: _Shown, follow: Follow) -> bool:
             continue
         if follow is Follow.NO or (journal.over and follow is Follow.END):
             return True
+        if not (told or journal.over):
+            told = shown.say_who_is_awaited()
 
 
 def _status(backend: RedisBackend, uuid: str, journal: Journal) -> Status:
@@ -174,6 +177,7 @@ class _Shown:
     def __init__(self, backend: RedisBackend, uuid: str, output: Output) -> None:
         self._client = backend.client
         self._keys = backend.keys.of_flow(uuid)
+        self._servers = backend.keys.servers
         self._output = output
         self._console = console_on(sys.stdout)
         self._names: dict[str, str] = {"": "*"}
@@ -210,6 +214,26 @@ class _Shown:
                 sys.stdout.flush()
             except BrokenPipeError:
                 discard_output()
+
+    def say_who_is_awaited(self) -> bool:
+        """Say, if nobody is there to go on, what has to come; tells whether it did."""
+        now_ms = f"{ServerClock(self._client).now_ms():.0f}"
+        alive, servers, (submitted, ended) = run_many(
+            self._client,
+            [
+                ("ZCOUNT", self._keys.workers, now_ms, "(inf"),
+                ("ZCOUNT", self._servers, now_ms, "+inf"),
+                ("HMGET", self._keys.flow, "submitted", "ended"),
+            ],
+        )
+        is_submitted = int(submitted or 0) > int(ended or 0)
+        if alive or (is_submitted and servers):
+            return False
+        if is_submitted:
+            say("submitted, and no worker serves: waiting")
+        else:
+            say("no worker is alive: waiting")
+        return True
 
     def _learn_names(self, uuids: Iterable[str]) -> None:
         new = [uuid for uuid in uuids if uuid not in self._names]

@@ -202,6 +202,29 @@ def test_what_a_server_has_lost_is_named(own, tmp_path):
     storage.backend.close()
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["no worker is alive: waiting", "submitted, and no worker serves: waiting"],
+)
+def test_it_says_once_that_nobody_is_there(url, namespace, typed, monkeypatch, said):
+    """Whoever follows a run that nobody works on is told what it waits for."""
+    if said.startswith("submitted"):
+        redisflow.submit("shop:factory", run_id="nightly", url=url)
+    else:
+        Running(url, namespace).engine.storage.backend.close()
+    read, reads = Journal.read, []
+
+    def looked(journal, _block_s):
+        reads.append(journal)
+        if len(reads) == 4:
+            raise KeyboardInterrupt
+        return read(journal, 0.0)
+
+    monkeypatch.setattr(Journal, "read", looked)
+    status, _out, err = typed("tail", "nightly")
+    assert (status, err) == (130, f"redisflow: {said}\n")
+
+
 # As it is
 
 
