@@ -18,13 +18,40 @@ _HEAD = """\
 
 This page is made from the program's own help by `make reference`; `redisflow COMMAND
 --help` says the same.
+
+## Names in the JSON
+
+`-o json` prints one document, `-o jsonl` one record a line. A name means the same in
+all of them:
 """
+
+#: Name of a member of the JSON -> what it is.
+NAMES = {
+    "run_id": "what the run was named; null if it was not",
+    "flow_uuid": "the uuid of its flow; null for what belongs to no run",
+    "name": "the name of the flow, or of the atom whose record it is",
+    "state": "the state of the run, or of the atom whose record it is",
+    "run": "how many times the flow was started, with this one",
+    "ended": "the number of the last run that has ended; 0 if none has",
+    "submitted": "whether it is left to workers who have not begun, or not ended, it",
+    "cancelled": "`who` has cancelled the run, and the `reason`; null if nobody has",
+    "counts": "how many atoms are in each state",
+    "atom": "the name of the atom that it is about; null for the flow itself",
+    "intention": "what is to be done with an atom: EXECUTE, REVERT, RETRY or IGNORE",
+    "worker": "the id of a worker, or of who did it: host, process, tag",
+    "in_flow": "the number of the node where the flow around it begins",
+    "…_at": "a time of the server, in UTC; null for what has not happened",
+    "…_s": "seconds, to the millisecond",
+}
 
 
 def reference() -> str:
     """Write the page."""
     root: Any = typer.main.get_command(app)
-    return "\n\n".join([_HEAD.strip(), *_sections("redisflow", root, 2)]) + "\n"
+    rows = [f"| `{name}` | {what} |" for name, what in NAMES.items()]
+    names = "\n".join(["| | |", "|---|---|", *rows])
+    parts = [_HEAD.strip(), names, *_sections("redisflow", root, 2)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _sections(name: str, command: Any, depth: int) -> Iterator[str]:

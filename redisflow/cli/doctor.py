@@ -180,6 +180,6 @@ def _document(finding: Finding) -> dict[str, object]:
         "text": RULES[finding.rule].text,
         "message": finding.message,
         "key": finding.key or None,
-        "flow": finding.flow or None,
+        "flow_uuid": finding.flow or None,
         "repairable": finding.repairable,
     }

@@ -176,6 +176,19 @@ def _paged(client: Client, commands: Sequence[tuple[str, ...]]) -> Iterator[Any]
         yield from client.execute_many(commands[start : start + 1000])
 
 
+def cancelled_by(fields: Mapping[str, str]) -> dict[str, str] | None:
+    """Tell from a flow's hash who has cancelled it, and why; None if nobody has."""
+    if (cancelled := fields.get("cancelled")) is None:
+        return None
+    who, _, reason = cancelled.partition(" ")
+    return {"who": who, "reason": reason}
+
+
+def is_submitted(fields: Mapping[str, str]) -> bool:
+    """Tell from a flow's hash whether workers have to begin it, or to end it."""
+    return int(fields.get("submitted") or 0) > int(fields.get("ended") or 0)
+
+
 def seconds_taken(atom: AtomRecord, now_ms: float) -> float | None:
     """Tell how long an atom ran last, or has been running; None if it never did."""
     if not atom.started_at:

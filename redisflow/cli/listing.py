@@ -10,13 +10,14 @@ its uuid and nothing else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
+from redisflow.cli.flows import cancelled_by
 from redisflow.cli.unreadable import DAMAGED, UNREADABLE, DamagedRuns
 from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import CorruptKey
@@ -104,7 +105,7 @@ class RunSummary:
     rev: int = 0
     created_at: int = 0
     updated_at: int = 0
-    cancelled: str | None = None
+    cancelled: Mapping[str, str] | None = None
     unfinished: int | None = None
     submitted: bool = False
     atoms: int = 0
@@ -230,7 +231,7 @@ def _summary(
         created_at=int(text[5] or 0),
         updated_at=int(text[6] or 0),
         unfinished=None if text[8] is None else int(text[7] or 0),
-        cancelled=text[9],
+        cancelled=None if text[9] is None else cancelled_by({"cancelled": text[9]}),
         submitted=int(text[10] or 0) > int(text[3] or 0),
     )
 

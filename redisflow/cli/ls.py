@@ -25,7 +25,7 @@ from redisflow.cli.options import (
     WatchOption,
 )
 from redisflow.cli.problems import printable
-from redisflow.cli.progress import state_text
+from redisflow.cli.progress import state_of_run_text
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import BAD, duration
 from redisflow.cli.unreadable import DamagedRuns, backend_to_look
@@ -132,7 +132,7 @@ def _row(run: RunSummary, now_ms: float) -> dict[str, str | Text]:
         "UUID": printable(run.flow_uuid[:_SHORT]),
         "RUN ID": Text(printable(run.run_id or "-")),
         "FLOW": Text(printable(run.name)),
-        "STATE": state_text(run.state),
+        "STATE": state_of_run_text(run.state, submitted=run.submitted),
         "DONE": f"{done}/{run.atoms:,}",
         "ALIVE": f"{run.workers:,}" if run.workers else "-",
         "AGE": duration((now_ms - run.created_at) / 1000),

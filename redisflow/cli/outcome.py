@@ -172,10 +172,10 @@ def json_of(outcome: Outcome, output: Output) -> str:
     document = {
         "run_id": outcome.run_id,
         "flow_uuid": outcome.flow_uuid,
-        "flow": outcome.flow_name,
+        "name": outcome.flow_name,
         "state": outcome.state,
         "exit_status": int(outcome.status),
-        "atoms": dict(outcome.counts),
+        "counts": dict(outcome.counts),
         "results": {name: json_value(v) for name, v in outcome.results.items()},
         "store": {name: json_value(v) for name, v in outcome.store.items()},
         "failures": list(outcome.failures),

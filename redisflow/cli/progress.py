@@ -28,6 +28,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from taskflow import states
 
 from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
@@ -54,6 +55,7 @@ MANY_ATOMS = 200
 _TOTALS_EVERY_S = 2.0
 _AT_WORK = ("RUNNING", "REVERTING", "RETRYING")
 _NOT_DONE = (*_AT_WORK, "PENDING")
+_ENDS = (states.SUCCESS, states.FAILURE, states.REVERTED, states.SUSPENDED)
 _FAILED = ("FAILURE", "REVERT_FAILURE")
 #: States of a flow in which atoms begin; those of ends are told after the atoms'.
 _BEGINNINGS = ("PENDING", "RESUMING", "RUNNING")
@@ -119,6 +121,16 @@ def make_progress() -> Progress:
 def state_text(state: str) -> Text:
     """Give a state its colour."""
     return Text(state, style=COLOURS.get(state, ""))
+
+
+def state_of_run_text(state: str, *, submitted: bool) -> Text:
+    """Give a run's state its colour; says if it has been left to workers since."""
+    text = state_text(state)
+    if submitted and state == states.PENDING:
+        return Text.assemble(text, ", submitted")
+    if submitted and state in _ENDS:
+        return Text.assemble(text, ", submitted again")
+    return text
 
 
 def counts_of(mirror: Mirror) -> Counter[str]:

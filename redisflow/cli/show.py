@@ -16,8 +16,10 @@ from taskflow.types.failure import Failure
 from redisflow.cli.clock import iso_time
 from redisflow.cli.flows import (
     FlowView,
+    cancelled_by,
     failed_in,
     find_flow,
+    is_submitted,
     progress_of,
     read_histories,
     read_view,
@@ -34,7 +36,12 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.outcome import describe_failure, failure_lines, json_value
 from redisflow.cli.problems import printable
-from redisflow.cli.progress import counts_text, state_of, state_text
+from redisflow.cli.progress import (
+    counts_text,
+    state_of,
+    state_of_run_text,
+    state_text,
+)
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import BAD, duration, worker_text
 from redisflow.cli.unreadable import backend_to_look
@@ -142,7 +149,7 @@ def _print_header(view: FlowView, console: Console) -> None:
         console,
         [
             Text.assemble("flow ", (printable(fields["name"]), "bold")),
-            state_text(state),
+            state_of_run_text(state, submitted=is_submitted(fields)),
             f"run {view.record.run}",
             f"rev {fields['rev']}",
             f"age {duration(age)}",
@@ -152,9 +159,9 @@ def _print_header(view: FlowView, console: Console) -> None:
     run_id = view.record.meta.get(META_RUN_ID)
     named = [f"run id {printable(str(run_id))}"] if run_id else []
     print_parts(console, [f"uuid {fields['uuid']}", *named])
-    if (cancelled := fields.get("cancelled")) is not None:
-        who, _, reason = cancelled.partition(" ")
-        text = f"cancelled by {worker_text(who)}" + (f": {reason}" if reason else "")
+    if (cancelled := cancelled_by(fields)) is not None:
+        reason = f": {cancelled['reason']}" if cancelled["reason"] else ""
+        text = f"cancelled by {worker_text(cancelled['who'])}{reason}"
         print_wrapped(console, Text(printable(text), BAD))
     if view.workers:
         leases = [
@@ -249,14 +256,16 @@ def _document(view: FlowView, histories: Mapping[str, History]) -> dict[str, Any
         "name": fields["name"],
         "state": view.record.state or "PENDING",
         "run": view.record.run,
-        "cancelled": fields.get("cancelled"),
+        "ended": view.record.ended,
+        "cancelled": cancelled_by(fields),
+        "submitted": is_submitted(fields),
         "rev": int(fields["rev"]),
         "epoch": int(fields["epoch"]),
         "created_at": iso_time(fields["created_at"]),
         "updated_at": iso_time(fields["updated_at"]),
         "server_time": iso_time(view.now_ms),
         "workers": [
-            {"id": worker, "lease_left_s": round(left, 3)}
+            {"worker": worker, "lease_left_s": round(left, 3)}
             for worker, left in view.workers.items()
         ],
         "counts": dict(Counter(state_of(atom) for atom in view.atoms)),
@@ -290,6 +299,8 @@ def _history(atom: AtomRecord, tries: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
     failures = view.failures.get(atom.name, {})
+    taken = seconds_taken(atom, view.now_ms)
+    is_over = atom.finished_at >= atom.started_at
     return {
         "name": atom.name,
         "uuid": atom.uuid,
@@ -301,8 +312,8 @@ def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, A
         "attempt": atom.attempt,
         "progress": progress_of(atom),
         "started_at": iso_time(atom.started_at),
-        "finished_at": iso_time(atom.finished_at),
-        "time_s": seconds_taken(atom, view.now_ms),
+        "finished_at": iso_time(atom.finished_at) if is_over else None,
+        "time_s": None if taken is None else round(taken, 3),
         "waits_for": list(waits),
         **{
             field: {**describe_failure(failure), "round": failed_in(atom)}

@@ -123,7 +123,7 @@ def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
         "run_id": placed.run_id,
         "flow_uuid": placed.flow_uuid,
         "run": placed.run,
-        "ended": placed.ended,
+        "outcome": placed.ended,
     }
     with whole_output() as stream:
         if output is not Output.HUMAN:

@@ -28,6 +28,7 @@ from redisflow.cli.progress import counts_text, state_of, state_text, to_be_done
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.terminal import BAD, worker_text
 from redisflow.cli.unreadable import backend_to_look
+from redisflow.engine.loading import META_RUN_ID
 from redisflow.persistence.nodes import BEGIN, END, RETRY, Node
 from redisflow.persistence.records import AtomRecord
 
@@ -90,6 +91,7 @@ def tree(
             return Report(
                 human=lambda console: _print(view, console, every=every),
                 document=lambda: {
+                    "run_id": view.record.meta.get(META_RUN_ID),
                     "flow_uuid": uuid,
                     "name": view.record.fields["name"],
                     "state": view.record.state or "PENDING",
@@ -219,7 +221,7 @@ def _records(view: FlowView) -> Iterator[dict[str, Any]]:
         record: dict[str, Any] = {
             "node": number,
             "kind": _KINDS.get(node.kind, "task"),
-            "flow": around[number] if around[number] >= 0 else None,
+            "in_flow": around[number] if around[number] >= 0 else None,
         }
         if (atom := by_uuid.get(node.atom)) is not None:
             record |= {

@@ -74,15 +74,17 @@ class _Worker:
     """A worker, on one run.
 
     Attributes:
-        name: its id.
-        run: what the run is called; None for one that serves submitted flows.
-        flow_uuid: the uuid of the flow, or None.
+        worker: its id.
+        run_id: of the run; None if it has none.
+        name: of the flow.
+        flow_uuid: the uuid of the flow; None for one that serves submitted flows.
         lease_s: what is left of its lease, in seconds.
         holds: what it holds.
     """
 
-    name: str
-    run: str | None
+    worker: str
+    run_id: str | None
+    name: str | None
     flow_uuid: str | None
     lease_s: float
     holds: Sequence[_Work]
@@ -138,17 +140,20 @@ def _of_runs(
         )
         if name is None:
             raise FlowLost(f"flow {uuid} is gone", key=key)
-        label = read_run_id(backend, run_id, key=key)
-        label = name.decode(errors="replace") if label is None else label
-        yield from _on(backend, {uuid: label}, clock)
+        known = read_run_id(backend, run_id, key=key), name.decode(errors="replace")
+        yield from _on(backend, {uuid: known}, clock)
         return
     runs = readable_of(list_runs(backend, WantedRuns()), damaged)
-    while batch := {each.flow_uuid: each.label for each in islice(runs, _BATCH)}:
+    while batch := {
+        each.flow_uuid: (each.run_id, each.name) for each in islice(runs, _BATCH)
+    }:
         yield from _on(backend, batch, clock)
 
 
 def _on(
-    backend: RedisBackend, runs: Mapping[str, str], clock: ServerClock
+    backend: RedisBackend,
+    runs: Mapping[str, tuple[str | None, str]],
+    clock: ServerClock,
 ) -> Iterator[_Worker]:
     keys = {uuid: backend.keys.of_flow(uuid) for uuid in runs}
     leases = run_many(
@@ -167,7 +172,7 @@ def _on(
         for name, deadline in deadlines.items():
             held = [w for c, w in zip(claims, works, strict=True) if c.worker == name]
             left_s = (deadline - clock.now_ms()) / 1000
-            yield _Worker(name, runs[uuid], uuid, left_s, held)
+            yield _Worker(name, *runs[uuid], uuid, left_s, held)
 
 
 def _works(
@@ -196,7 +201,7 @@ def _servers(backend: RedisBackend, clock: ServerClock) -> list[_Worker]:
     command = ("ZRANGEBYSCORE", backend.keys.servers, f"{now_ms:.0f}", "+inf")
     (rows,) = run_many(backend.client, [(*command, "WITHSCORES", "LIMIT", 0, 1000)])
     return [
-        _Worker(name.decode(), None, None, (float(deadline) - now_ms) / 1000, ())
+        _Worker(name.decode(), None, None, None, (float(deadline) - now_ms) / 1000, ())
         for name, deadline in rows
     ]
 
@@ -222,9 +227,9 @@ def _row(worker: _Worker, now_ms: float) -> dict[str, str | Text]:
     shown = [_work_text(work, now_ms) for work in worker.holds[:_ITEMS_SHOWN]]
     if len(worker.holds) > _ITEMS_SHOWN:
         shown.append("…")
-    run = "(serves submitted flows)" if worker.run is None else worker.run
+    run = worker.run_id or worker.name or "(serves submitted flows)"
     return {
-        "WORKER": Text(printable(worker_text(worker.name))),
+        "WORKER": Text(printable(worker_text(worker.worker))),
         "RUN": Text(printable(run)),
         "LEASE LEFT": lease,
         "HOLDS": str(len(worker.holds) or "-"),
@@ -244,10 +249,11 @@ def _work_text(work: _Work, now_ms: float) -> str:
 
 def _record(worker: _Worker) -> dict[str, Any]:
     return {
-        "worker": worker.name,
-        "run": worker.run,
+        "worker": worker.worker,
+        "run_id": worker.run_id,
         "flow_uuid": worker.flow_uuid,
-        "serves": worker.run is None,
+        "name": worker.name,
+        "serves": worker.flow_uuid is None,
         "lease_left_s": round(worker.lease_s, 3),
         "holds": [
             {"item": w.item, "atom": w.atom or None, "since": iso_time(w.since)}

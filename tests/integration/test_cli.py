@@ -462,7 +462,7 @@ def test_show_tells_who_runs_what_and_what_waits(cli, started, r1, gate):
     eventually(lambda: r1.running() == 2, SOON_S)
     document = json.loads(cli("show", "r1", "-o", "json").stdout)
     atoms = {atom["name"]: atom for atom in document["atoms"]}
-    workers = {worker["id"] for worker in document["workers"]}
+    workers = {worker["worker"] for worker in document["workers"]}
     assert len(workers) == 2
     assert all(0 < each["lease_left_s"] <= 15 for each in document["workers"])
     running = [atom for atom in atoms.values() if atom["state"] == "RUNNING"]

@@ -95,7 +95,7 @@ def test_the_doctor_tells_of_a_damaged_run(damaged, typed):
         assert (status, err) == (5, "")
         document = json.loads(out)
         assert document["flows"] == 2
-        found = [each for each in document["findings"] if each["flow"] == damaged]
+        found = [each for each in document["findings"] if each["flow_uuid"] == damaged]
         errors = {each["rule"] for each in found if each["severity"] == "error"}
         assert errors <= {"wrong-type", "field", "names"}
         assert errors

@@ -76,7 +76,7 @@ def test_json_is_one_document(keys, url, admin, capfd):
     (finding,) = document["findings"]
     assert document["flows"] == 1
     assert (finding["rule"], finding["severity"]) == ("changes", "error")
-    assert (finding["key"], finding["flow"]) == (keys.changes, keys.flow_uuid)
+    assert (finding["key"], finding["flow_uuid"]) == (keys.changes, keys.flow_uuid)
     assert finding["repairable"] is True
 
     assert invoke(["doctor", "nightly", "-o", "jsonl", "--url", url]) == 5

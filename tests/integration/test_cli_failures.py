@@ -88,7 +88,8 @@ def test_a_failure_has_its_causes(second_round, typed):
 
 def test_a_failure_of_an_earlier_round_is_told_as_such(second_round, typed):
     """Its atom is at work again: the failure is not what happens now."""
-    assert _at_second(typed)["backup"]["failure"]["round"] == 1
+    backup = _at_second(typed)["backup"]
+    assert (backup["failure"]["round"], backup["finished_at"]) == (1, None)
     (line,) = (
         line for line in typed("show", "nightly")[1].splitlines() if "no backup" in line
     )

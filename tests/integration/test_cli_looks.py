@@ -139,7 +139,7 @@ def test_a_tree_as_json(reverted, typed):
     atoms = {node["name"]: node for node in nodes.values() if "name" in node}
     assert {name: node["state"] for name, node in atoms.items()} == LEFT
     assert atoms["thrice"]["kind"] == "retry"
-    assert nodes[atoms["left"]["flow"]]["flow"] == atoms["break"]["flow"]
+    assert nodes[atoms["left"]["in_flow"]]["in_flow"] == atoms["break"]["in_flow"]
 
 
 def test_long_flows_are_cut_short_in_a_tree(url, typed):
@@ -274,7 +274,7 @@ def test_workers_tell_what_they_hold(running, typed):
     assert heads.split("  ")[0] == "WORKER"
     assert re.search(r"nightly +1\d\.\ds +1  shop\.flows\.Wait for \d", row), row
     (worker,) = json.loads(typed("workers", "-o", "json"))["workers"]
-    assert worker["run"] == "nightly"
+    assert (worker["run_id"], worker["name"]) == ("nightly", "f")
     assert 10 < worker["lease_left_s"] <= 15
     (held,) = worker["holds"]
     assert held["atom"] == "shop.flows.Wait"

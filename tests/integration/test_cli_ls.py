@@ -74,6 +74,20 @@ def test_what_is_told_of_a_run(url, ls):
     engine.storage.backend.close()
 
 
+def test_a_run_that_is_submitted_again_is_told_as_such(url, ls, capsys):
+    """Its last end is still its state: both are shown, by ls and by show."""
+    redisflow.load(Work("a"), run_id="r1", url=url).run()
+    redisflow.submit("shop:make", run_id="r1", rerun=True, url=url)
+    (run,) = ls()
+    assert (run["state"], run["submitted"]) == ("SUCCESS", True)
+    for words in (("ls",), ("show", "r1")):
+        assert invoke([*words, "--url", url]) == 0
+        assert "SUCCESS, submitted again  " in capsys.readouterr().out
+    assert invoke(["show", "r1", "-o", "json", "--url", url]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["submitted"], document["ended"]) == (True, 1)
+
+
 def test_the_newest_come_first(new_run, ls):
     """The order is that of their creation, however they are called."""
     for number, run_id in enumerate(("b", "c", "a")):

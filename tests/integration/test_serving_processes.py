@@ -249,7 +249,7 @@ def test_json_is_one_document(started, cli, tmp_path):
     status, out, _ = cli(*order, "--store", "x=2")
     document = json.loads(out)
     assert (status, document["run_id"], document["run"]) == (0, "r1", 1)
-    assert document["ended"] is None
+    assert document["outcome"] is None
     assert started("worker", "--allow", "flows.py", "--once").status() == 0
     refused = cli(*order, "--arg", "y=1")
     assert refused[0] == 5
