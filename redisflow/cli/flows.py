@@ -53,6 +53,14 @@ class FlowView:
     nodes: Mapping[int, Node]
     now_ms: float
 
+    def has_lost(self, atom: AtomRecord) -> bool:
+        """Tell whether an atom is held by somebody whose lease is over."""
+        return bool(atom.owner) and atom.owner not in self.workers
+
+    def seconds_of(self, atom: AtomRecord) -> float | None:
+        """Tell how long an atom ran last, or has been running, as `seconds_taken`."""
+        return None if self.has_lost(atom) else seconds_taken(atom, self.now_ms)
+
 
 def find_flow(backend: RedisBackend, text: str) -> str:
     """Find the uuid of a flow by run id, uuid, or the beginning of a uuid.
@@ -190,13 +198,18 @@ def is_submitted(fields: Mapping[str, str]) -> bool:
 
 
 def seconds_taken(atom: AtomRecord, now_ms: float) -> float | None:
-    """Tell how long an atom ran last, or has been running; None if it never did."""
+    """Tell how long an atom ran last, or has been running.
+
+    Returns:
+        Seconds; None if it never ran, or if nobody runs what was begun.
+    """
     if not atom.started_at:
         return None
-    end = atom.finished_at if atom.finished_at >= atom.started_at else now_ms
-    if end is now_ms and atom.detail.state not in ("RUNNING", "REVERTING"):
-        return None  # begun, and then put back
-    return max(0.0, (end - atom.started_at) / 1000)
+    if atom.finished_at >= atom.started_at:
+        return (atom.finished_at - atom.started_at) / 1000
+    if not atom.owner or atom.detail.state not in (states.RUNNING, states.REVERTING):
+        return None
+    return max(0.0, (now_ms - atom.started_at) / 1000)
 
 
 def progress_of(atom: AtomRecord) -> float:

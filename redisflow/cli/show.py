@@ -23,7 +23,6 @@ from redisflow.cli.flows import (
     progress_of,
     read_histories,
     read_view,
-    seconds_taken,
 )
 from redisflow.cli.layout import print_parts, print_table, print_wrapped
 from redisflow.cli.options import (
@@ -61,6 +60,9 @@ redisflow show 4f2a --all
 redisflow show nightly --watch
 
 redisflow show nightly -o jsonl | jq 'select(.state == "FAILURE")'
+
+An owner that is (lost) has a lease that is over: the next worker that looks takes the
+atom back.
 
 {READING_STATUS}
 """
@@ -210,7 +212,7 @@ def _print_table(view: FlowView, atoms: Sequence[AtomRecord], console: Console) 
 
 
 def _row(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
-    taken = seconds_taken(atom, view.now_ms)
+    taken = view.seconds_of(atom)
     progress = progress_of(atom)
     shown = ", ".join(waits[:_WAITS_SHOWN])
     return {
@@ -218,7 +220,7 @@ def _row(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, An
         "TYPE": atom.type,
         "STATE": state_text(state_of(atom)),
         "INTENTION": str(atom.detail.intention),
-        "OWNER": worker_text(atom.owner) if atom.owner else "-",
+        "OWNER": _owner_text(view, atom),
         "ROUND": str(atom.round),
         "ATTEMPT": str(atom.attempt),
         "PROGRESS": f"{progress:.0%}" if progress else "-",
@@ -227,6 +229,13 @@ def _row(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, An
             printable(shown) + (", …" if len(waits) > _WAITS_SHOWN else "")
         ),
     }
+
+
+def _owner_text(view: FlowView, atom: AtomRecord) -> Text:
+    if not atom.owner:
+        return Text("-")
+    name = printable(worker_text(atom.owner))
+    return Text(f"{name} (lost)", BAD) if view.has_lost(atom) else Text(name)
 
 
 def _print_failures(
@@ -299,7 +308,7 @@ def _history(atom: AtomRecord, tries: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, Any]:
     failures = view.failures.get(atom.name, {})
-    taken = seconds_taken(atom, view.now_ms)
+    taken = view.seconds_of(atom)
     is_over = atom.finished_at >= atom.started_at
     return {
         "name": atom.name,
@@ -308,6 +317,7 @@ def _atom(view: FlowView, atom: AtomRecord, waits: Sequence[str]) -> dict[str, A
         "state": state_of(atom),
         "intention": str(atom.detail.intention),
         "owner": atom.owner or None,
+        "lost": view.has_lost(atom),
         "round": atom.round,
         "attempt": atom.attempt,
         "progress": progress_of(atom),

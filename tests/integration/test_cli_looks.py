@@ -282,6 +282,19 @@ def test_workers_tell_what_they_hold(running, typed):
     assert held["since"]
 
 
+@pytest.mark.parametrize("owner", ["", "gone:4711:0badcafe"])
+def test_what_nobody_runs_takes_no_time(reverted, typed, admin, namespace, owner):
+    """An atom that was begun has no time without an owner, or with one that is lost."""
+    keys = FlowKeys(namespace, flow_uuid_of("nightly", namespace))
+    begun = {"state": "RUNNING", "owner": owner, "finished_at": 0}
+    admin.hset(keys.atom(admin.hget(keys.atoms, "left")), mapping=begun)
+    atoms = json.loads(typed("show", "nightly", "-o", "json"))["atoms"]
+    (left,) = (atom for atom in atoms if atom["name"] == "left")
+    assert (left["time_s"], left["finished_at"]) == (None, None)
+    assert (left["owner"], left["lost"]) == (owner or None, bool(owner))
+    assert ("gone:4711 (lost)" in typed("show", "nightly")) is bool(owner)
+
+
 def test_nobody_works(url, typed):
     """It is told to people; programs get an empty list."""
     assert typed("workers") == "no worker is alive\n"
