@@ -94,6 +94,11 @@ class End(NamedTuple):
     lived_s: float
     report: Mapping[str, Any]
 
+    @property
+    def died(self) -> bool:
+        """Whether it neither came to its end nor told what it could not do."""
+        return self.status != 0 and not self.report.get("fatal")
+
 
 class Children:
     """Worker processes of one flow.
@@ -107,7 +112,7 @@ class Children:
         environment: what they have in their environment beside this process's.
 
     Attributes:
-        deaths: which workers died amid their work, each with what became of it.
+        deaths: which workers died, each with what became of it.
     """
 
     def __init__(
@@ -188,14 +193,18 @@ class Children:
             self._note_failure(end)
             return
         self._failed_starts = 0
+        self.count(end)
+        if len(self.deaths) >= limit:
+            died = len(self.deaths)
+            raise WorkersFailed(f"{died} workers have died: the run is given up")
+
+    def count(self, end: End) -> None:
+        """Count a death."""
         how = f"ended with {end.status}"
         if end.status < 0:
             how = f"was killed by signal {-end.status}"
         self.deaths.append(f"{end.worker} {how}")
-        logger.warning("worker %s %s: another takes its place", end.worker, how)
-        if len(self.deaths) >= limit:
-            died = len(self.deaths)
-            raise WorkersFailed(f"{died} workers have died: the run is given up")
+        logger.warning("worker %s %s", end.worker, how)
 
     def _note_failure(self, end: End) -> None:
         started = end.lived_s > _STARTED_S
@@ -217,17 +226,22 @@ class Children:
         """Wait until all have ended by themselves, each for so long at most."""
         for child in list(self._children):
             try:
-                child.process.wait(timeout=seconds)
+                end = self._end(child, child.process.wait(timeout=seconds))
             except subprocess.TimeoutExpired:
                 logger.warning("worker %s does not end: it is killed", child.worker)
                 child.process.kill()
-                child.process.wait()
-            self._children.remove(child)
-            child.read_report()
+                self._end(child, child.process.wait())
+            else:
+                if end.died:
+                    self.count(end)
+
+    def _end(self, child: Child, status: int) -> End:
+        self._children.remove(child)
+        lived_s = monotonic() - child.began
+        return End(child.worker, status, lived_s, child.read_report())
 
     def _bury(self, child: Child, status: int) -> End:
-        self._children.remove(child)
-        end = End(child.worker, status, monotonic() - child.began, child.read_report())
+        end = self._end(child, status)
         scripts = self._storage.backend.scripts_of(self._storage.flow_uuid)
         sweep(scripts, self._storage, child.worker, max_attempts=self._max_attempts)
         return end

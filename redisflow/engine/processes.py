@@ -60,7 +60,7 @@ class LocalRun:
     Attributes:
         run_id: the flow's name, also if it was made up.
         engine: on the same flow; it takes no part in running it.
-        deaths: how many workers died and were replaced.
+        deaths: how many workers died.
         dead: which ones, each with what became of it.
 
     Raises:
@@ -126,12 +126,12 @@ class LocalRun:
 
     @property
     def deaths(self) -> int:
-        """How many workers died and were replaced."""
+        """How many workers died."""
         return len(self._children.deaths)
 
     @property
     def dead(self) -> list[str]:
-        """Which workers died and were replaced, each with what became of it."""
+        """Which workers died, each with what became of it."""
         return list(self._children.deaths)
 
     @property
@@ -232,6 +232,8 @@ class LocalRun:
             if self._look_at_flow() is None:
                 atoms = max(1, len(self.engine.storage.mirror.atoms))
                 self._children.note(end, limit=10 + 5 * self._workers * atoms)
+            elif end.died:  # others have ended the run meanwhile
+                self._children.count(end)
         if self.engine.outcome_known or self._stops:
             return
         while len(self._children) < self._workers:
