@@ -34,6 +34,7 @@ from redisflow.engine.factories import Factory, FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id
 from redisflow.engine.processes import LocalRun
 from redisflow.errors import RedisFlowError
+from redisflow.observing import from_environment
 from redisflow.storage import Mirror
 
 EPILOG = """\
@@ -161,6 +162,7 @@ def run(
     The flow's state is in Redis: other machines can take part in the same run, and
     any worker may die without harm.
     """
+    from_environment()  # takeovers, and what is stored with a flow, are told here
     options: dict[str, Any] = {"lease_s": lease_s, "max_attempts": max_attempts}
     if retention is not None:
         options |= {"retention_s": retention}

@@ -115,12 +115,14 @@ class Finding:
         message: what is, and what should be.
         key: the key in Redis; "" where it is about the server.
         flow: uuid of the flow; "" where it is about none.
+        mendable: whether this one can be mended, of a rule that can.
     """
 
     rule: str
     message: str
     key: str = ""
     flow: str = ""
+    mendable: bool = True
 
     @property
     def severity(self) -> Severity:
@@ -130,7 +132,7 @@ class Finding:
     @property
     def repairable(self) -> bool:
         """Whether a repair can mend it."""
-        return RULES[self.rule].repairable
+        return self.mendable and RULES[self.rule].repairable
 
     def __str__(self) -> str:
         at = f" ({self.key})" if self.key else ""

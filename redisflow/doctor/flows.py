@@ -5,6 +5,7 @@ Everything is computed anew from the records; nothing here is shared with the sc
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -62,6 +63,25 @@ def check_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
 
 def judge(snapshot: Snapshot, codec: Codec) -> Iterator[Finding]:
     """Give all findings about a flow as it was read."""
+    for finding in _findings(snapshot, codec):
+        mendable = _can_mend(finding, snapshot)
+        yield finding if mendable else dataclasses.replace(finding, mendable=False)
+
+
+def _can_mend(finding: Finding, snapshot: Snapshot) -> bool:
+    """Tell whether a finding is one that `repair_flow` mends: not a lost lock."""
+    if snapshot.types["plan"] == "none" and snapshot.flow.get("planned") == "1":
+        return False  # nobody knows how far that change of many records had come
+    return finding.key not in (
+        snapshot.keys.lock,
+        snapshot.keys.flow if finding.rule == "lost-key" else "",
+        snapshot.keys.events,
+        # What is held is named by nodes, and could not be taken back.
+        snapshot.keys.graph if snapshot.hashes["claims"] else "",
+    )
+
+
+def _findings(snapshot: Snapshot, codec: Codec) -> Iterator[Finding]:
     found: Found = partial(Finding, flow=snapshot.keys.flow_uuid)
     schema = snapshot.flow.get("schema", "")
     if schema.isdigit() and int(schema) > SCHEMA:

@@ -50,26 +50,11 @@ def repair_flow(
         if snapshot is None or not snapshot.steady:
             return []
         wrong = [
-            finding
-            for finding in judge(snapshot, backend.codec)
-            if can_mend(finding, snapshot)
+            finding for finding in judge(snapshot, backend.codec) if finding.repairable
         ]
         if not wrong or _mend(backend, snapshot, wrong, reason):
             return wrong
     return []
-
-
-def can_mend(finding: Finding, snapshot: Snapshot) -> bool:
-    """Tell whether a finding is one that `repair_flow` mends: not a lost lock."""
-    if snapshot.types["plan"] == "none" and snapshot.flow.get("planned") == "1":
-        return False  # nobody knows how far that change of many records had come
-    return finding.repairable and finding.key not in (
-        snapshot.keys.lock,
-        snapshot.keys.flow if finding.rule == "lost-key" else "",
-        snapshot.keys.events,
-        # What is held is named by nodes, and could not be taken back.
-        snapshot.keys.graph if snapshot.hashes["claims"] else "",
-    )
 
 
 def _mend(

@@ -72,6 +72,7 @@ class Course:
         if self._keep_s is None:
             self._keep_s = storage.backend.config.retention_s
         self._prepare = prepare
+        self._max_attempts = settings.max_attempts
         self._told_state: str | None = None
         #: When the run was on, on the local clock; None as long as it is not.
         self.on_since: float | None = None
@@ -162,7 +163,8 @@ class Course:
         with suppress(FlowLost, StoreError):  # whoever comes next does it
             suspending = self._storage.get_flow_state() == states.SUSPENDING
             if suspending and not self._storage.mirror.live:
-                settle_run(self._storage, self._run)
+                attempts = self._max_attempts
+                settle_run(self._storage, self._run, max_attempts=attempts)
 
     @property
     def holding(self) -> int:

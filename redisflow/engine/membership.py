@@ -22,6 +22,9 @@ from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
 
+#: For who sweeps on nobody's behalf: no atom is given up for it, its engines decide.
+NEVER = 2**31
+
 
 class Membership:
     """One process among the workers of one flow.

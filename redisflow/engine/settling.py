@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from taskflow import states
 
-from redisflow.engine.membership import Membership
+from redisflow.engine.membership import NEVER, Membership
 from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.worker import Worker
 from redisflow.storage import Storage
 
 _LEASE_S = 15.0
-_MAX_ATTEMPTS = 3
 
 
-def settle_run(storage: Storage, run: int) -> None:
+def settle_run(storage: Storage, run: int, *, max_attempts: int = NEVER) -> None:
     """Take back what dead workers held, and end the run if it can end now.
 
     A failure that nobody has decided upon is left to the next run.
+
+    Args:
+        storage: the flow.
+        run: the run to end.
+        max_attempts: how many workers an atom may cost before it fails.
     """
     membership = Membership(
-        storage, lease_s=_LEASE_S, max_attempts=_MAX_ATTEMPTS, tag=None
+        storage, lease_s=_LEASE_S, max_attempts=max_attempts, tag=None
     )
     membership.sweep()
     worker = Worker(storage, membership, run=run)

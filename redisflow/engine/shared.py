@@ -240,7 +240,8 @@ class SharedEngine(base.Engine):
 
     def settle(self) -> None:
         """End a run that was told to suspend, if no worker is left to do so."""
-        settle_run(self._storage, self._run)
+        attempts = self._settings.max_attempts
+        settle_run(self._storage, self._run, max_attempts=attempts)
 
     def drain(self) -> None:
         """Ask this engine to take no more; the flow goes on without it."""

@@ -7,13 +7,11 @@ from typing import Any
 from taskflow import states
 from taskflow.types.failure import Failure
 
-from redisflow.engine.membership import sweep
+from redisflow.engine.membership import NEVER, sweep
 from redisflow.engine.plans import carry_on_plan
 from redisflow.errors import InvalidState, NotFound
 from redisflow.operations.subject import Subject
 from redisflow.persistence.nodes import nodes_of, reached_from
-
-_MAX_ATTEMPTS = 3
 
 
 def reset_atom(
@@ -90,7 +88,7 @@ def _make_way(subject: Subject, name: str, status: str) -> None:
     if status == "PLAN":
         carry_on_plan(subject.storage, subject.scripts, who=subject.who)
     elif status == "HELD":
-        if not sweep(subject.scripts, subject.storage, "", max_attempts=_MAX_ATTEMPTS):
+        if not sweep(subject.scripts, subject.storage, "", max_attempts=NEVER):
             raise InvalidState("items are held by workers whose leases are not over")
     elif status == "LIVE":
         subject.look()

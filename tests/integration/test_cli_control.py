@@ -14,6 +14,7 @@ from taskflow.patterns import linear_flow
 import redisflow
 from redisflow.cli.app import invoke
 from redisflow.errors import FlowCancelled
+from redisflow.keys import FlowKeys
 
 pytestmark = pytest.mark.one_server
 
@@ -152,3 +153,25 @@ def test_a_flow_that_does_not_exist(program):
     for command in ("suspend", "cancel"):
         status, said = program(command, "no-such-run")
         assert (status, "no flow with run id" in said) == (2, True)
+
+
+def test_suspend_gives_no_atom_up(url, backend, namespace, program):
+    """How many workers it may cost is a matter of its engines, not of an operator."""
+    flow = linear_flow.Flow("f").add(task.FunctorTask(lambda: 7, name="a"))
+    engine = redisflow.load(flow, run_id="nightly", url=url, max_attempts=10)
+    phases = engine.run_iter()
+    next(phases)
+    next(phases)
+    keys = FlowKeys(namespace, engine.storage.flow_uuid)
+    uuid = engine.storage.get_atom_uuid("a")
+    backend.client.execute("HSET", keys.atom(uuid), "attempt", 7)
+    (worker,) = (
+        name
+        for name in backend.client.execute("ZRANGE", keys.workers, 0, -1)
+        if name != b"-"
+    )
+    phases.close()
+    backend.client.execute("ZADD", keys.workers, 1, worker)
+    program("suspend", "nightly")
+    assert engine.storage.get_execute_failures() == {}
+    engine.storage.backend.close()

@@ -102,3 +102,14 @@ def test_every_rule_is_on_the_page():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}`"))
         assert rule.text in row
         assert ("repairable" in row) is rule.repairable
+
+
+def test_dry_run_says_what_a_repair_would_mend(keys, url, admin, capfd):
+    """Of a rule that can be mended not everything can."""
+    admin.delete(keys.lock)
+    for words in (["--dry-run"], []):
+        capfd.readouterr()
+        invoke(["doctor", "nightly", "--repair", *words, "--url", url])
+        told = capfd.readouterr().out
+        assert "lost-key" in told
+        assert not told.startswith(("mended", "would"))
