@@ -27,6 +27,7 @@ traceback.
 3    the flow is suspended
 4    the server was not reached, or it refused
 5    refused by the state of the flow or by a lock
+70   an error inside redisflow
 130  interrupted
 ===  ====================================================
 

@@ -53,7 +53,7 @@ is never cut to a width. REDISFLOW_DEBUG=1 adds the traceback to an error.
 
 [bold]Exit status[/bold]: 0 success, 1 the flow failed or was reverted, 2 usage or no
 such run, 3 suspended, 4 server not reached or it refused, 5 refused by the state of
-the flow or by a lock, 130 interrupted.
+the flow or by a lock, 70 an error inside redisflow, 130 interrupted.
 """
 
 #: Commands whose names are no names in Python.

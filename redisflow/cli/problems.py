@@ -1,7 +1,8 @@
 """What an error is to the one who typed the command: a line, and an exit status.
 
 This is the only place that knows which exception ends with which status. The first
-class of the table that matches decides, so subclasses come before their bases.
+class of the table that matches decides, so subclasses come before their bases. What no
+row expects is a mistake of redisflow's own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Status(IntEnum):
     SUSPENDED = 3
     SERVER = 4
     STATE = 5
+    INTERNAL = 70  # as sysexits.h has it
     INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
 
@@ -57,6 +59,9 @@ _STATUSES: tuple[tuple[type[BaseException], Status], ...] = (
     (errors.Locked, Status.STATE),
     (exceptions.StorageFailure, Status.SERVER),
     (KeyboardInterrupt, Status.INTERRUPTED),
+    (errors.RedisFlowError, Status.FAILED),
+    (exceptions.TaskFlowException, Status.FAILED),
+    (exceptions.WrappedFailure, Status.FAILED),
 )
 #: What TaskFlow's message says of whose requirements are missing.
 _WHO = re.compile(r"""'(\w+)' method on '"?(.+?)(?:==[^']*)?' requires""")
@@ -81,7 +86,7 @@ def _status_of_class(kind: type[BaseException]) -> Status:
     for cls, status in _STATUSES:
         if issubclass(kind, cls):
             return status
-    return Status.FAILED
+    return Status.INTERNAL
 
 
 def line_of(error: BaseException) -> str:
