@@ -112,8 +112,12 @@ def read_view(backend: RedisBackend, uuid: str) -> FlowView:
     atoms = [atom for atom in atoms if atom.name != INJECTOR]
     atoms.sort(key=lambda atom: (atom.node < 0, atom.node, atom.name))
     keys = scripts.keys
-    leases, graph = backend.client.execute_many(
-        [("ZRANGE", keys.workers, 0, -1, "WITHSCORES"), ("HGETALL", keys.graph)]
+    leases, starter, graph = backend.client.execute_many(
+        [
+            ("ZRANGE", keys.workers, 0, -1, "WITHSCORES"),
+            ("HGET", keys.flow, "starter"),
+            ("HGETALL", keys.graph),
+        ]
     )
     now_ms = ServerClock(backend.client).now_ms()
     return FlowView(
@@ -125,7 +129,7 @@ def read_view(backend: RedisBackend, uuid: str) -> FlowView:
             for worker, deadline in leases
             if now_ms <= float(deadline) < float("inf")
         },
-        nodes_of(graph, key=keys.graph),
+        nodes_of(graph, key=keys.graph, loading=bool(starter)),
         now_ms,
     )
 

@@ -68,9 +68,11 @@ def would_reset(subject: Subject, name: str, *, alone: bool = False) -> list[str
     atoms = subject.storage.mirror.atoms.values()
     reached = {atom.uuid}
     if not alone:
-        key = subject.scripts.keys.graph
-        graph = subject.storage.backend.client.execute("HGETALL", key)
-        nodes = nodes_of(graph, key=key)
+        keys = subject.scripts.keys
+        starter, graph = subject.storage.backend.client.execute_many(
+            [("HGET", keys.flow, "starter"), ("HGETALL", keys.graph)]
+        )
+        nodes = nodes_of(graph, key=keys.graph, loading=bool(starter))
         if atom.node not in nodes:
             raise _loose(name)
         reached |= {nodes[number].atom for number in reached_from(nodes, atom.node)}

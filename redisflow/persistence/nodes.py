@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redisflow.errors import CorruptKey
 
@@ -68,15 +68,19 @@ def parse_nodes(graph: Mapping[str, str]) -> tuple[dict[int, Node], list[str]]:
     return dict(sorted(nodes.items())), strange
 
 
-def nodes_of(graph: Mapping[bytes, bytes], *, key: str) -> dict[int, Node]:
+def nodes_of(
+    graph: Mapping[bytes, bytes], *, key: str, loading: bool = False
+) -> dict[int, Node]:
     """Read the graph of a flow as the server gives it.
 
     Args:
         graph: its hash.
         key: of that, for messages.
+        loading: whether somebody is writing it, as the field ``starter`` of the flow
+            says: links to nodes that are not there yet are left out.
 
     Raises:
-        CorruptKey: a node cannot be read.
+        CorruptKey: a node cannot be read, or a link leads nowhere.
     """
     rows = {
         name.decode(errors="replace"): row.decode(errors="replace")
@@ -86,7 +90,25 @@ def nodes_of(graph: Mapping[bytes, bytes], *, key: str) -> dict[int, Node]:
     nodes, strange = parse_nodes(rows)
     if strange:
         raise CorruptKey(f"key {key}: node {strange[0]!r} cannot be read", key=key)
+    if loading:
+        return {number: _within(node, nodes) for number, node in nodes.items()}
+    for node in nodes.values():
+        links = [(node.number, other) for other in node.after]
+        links += [(other, node.number) for other in node.before]
+        for one, other in links:
+            if one >= other or one not in nodes or other not in nodes:
+                message = f"key {key}: the link {one} to {other} leads nowhere"
+                raise CorruptKey(message, key=key)
     return nodes
+
+
+def _within(node: Node, nodes: Mapping[int, Node]) -> Node:
+    """Leave out the links of a node to what is not there."""
+    return replace(
+        node,
+        after=[other for other in node.after if other in nodes],
+        before=[other for other in node.before if other in nodes],
+    )
 
 
 def reached_from(nodes: Mapping[int, Node], start: int) -> Collection[int]:

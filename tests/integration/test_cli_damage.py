@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from taskflow.patterns import linear_flow
 
 import redisflow
 from redisflow.keys import FlowKeys
@@ -27,7 +28,8 @@ _DAMAGES = {
 def keys(url, namespace):
     """Run two flows to their end; gives the keys of one of them."""
     for run_id in ("sound", "damaged"):
-        engine = redisflow.load(Work("a"), run_id=run_id, url=url)
+        flow = linear_flow.Flow("f").add(Work("a"), Work("b"))
+        engine = redisflow.load(flow, run_id=run_id, url=url)
         engine.run()
         engine.storage.backend.close()
     return FlowKeys(namespace, engine.storage.flow_uuid)
@@ -86,6 +88,17 @@ def test_filters_leave_a_damaged_run_alone(damaged, typed):
     assert status == 0
     assert damaged not in out
     assert _note(damaged) in err
+
+
+@pytest.mark.parametrize("command", ["graph", "tree", "show"])
+def test_a_link_that_leads_nowhere_is_told(keys, admin, typed, command):
+    """It is damage, status 4; but not while the structure is still being written."""
+    admin.hset(keys.graph, "0", admin.hget(keys.graph, "0").replace("|1|", "|99|"))
+    status, _out, err = typed(command, "damaged")
+    assert status == 4
+    assert err == f"redisflow: key {keys.graph}: the link 0 to 99 leads nowhere\n"
+    admin.hset(keys.flow, "starter", "elsewhere:1:0badcafe")
+    assert typed(command, "damaged")[0] == 0
 
 
 def test_the_doctor_tells_of_a_damaged_run(damaged, typed):
