@@ -2,8 +2,9 @@
 
 Gates of flows are small dots, since links lead through them. The SVG stands in layers:
 each node is one layer below the last of those before it, and within a layer nodes are
-ordered by where their neighbours are, in a few passes up and down. That is quick and
-good enough for some hundred atoms; dot draws fewer crossings.
+ordered by where their neighbours are, in a few passes up and down. A layer that would
+be too wide for a page stands in several rows. That is quick and good enough for some
+hundred atoms; dot draws fewer crossings.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redisflow.cli.flows import FlowView
+from redisflow.cli.layout import shortened
 from redisflow.cli.nesting import begins_of, flows_of
 from redisflow.cli.problems import printable
 from redisflow.cli.progress import state_of
@@ -36,6 +38,7 @@ _UNKNOWN = ("#ffffff", "#8a8a8a")
 _WIDTH, _HEIGHT, _GATE = 170, 44, 12
 _ACROSS, _DOWN, _MARGIN = 24, 46, 20
 _SHOWN = 22
+_IN_A_ROW = 12
 _PASSES = 4
 
 
@@ -232,15 +235,19 @@ def to_svg(picture: Picture) -> str:
 
 def _places(boxes: Mapping[int, Box]) -> dict[int, tuple[float, float]]:
     """Give each node the middle of its upper edge."""
-    layers = _ordered(boxes, _layers(boxes))
-    widest = max((len(layer) for layer in layers), default=0)
+    rows = [
+        layer[start : start + _IN_A_ROW]
+        for layer in _ordered(boxes, _layers(boxes))
+        for start in range(0, len(layer), _IN_A_ROW)
+    ]
+    widest = max((len(row) for row in rows), default=0)
     places = {}
     y = 2.0 * _MARGIN
-    for layer in layers:
-        left = _MARGIN + (widest - len(layer)) * (_WIDTH + _ACROSS) / 2
-        for at, number in enumerate(layer):
+    for row in rows:
+        left = _MARGIN + (widest - len(row)) * (_WIDTH + _ACROSS) / 2
+        for at, number in enumerate(row):
             places[number] = (left + at * (_WIDTH + _ACROSS) + _WIDTH / 2, y)
-        only_gates = all(boxes[number].is_gate for number in layer)
+        only_gates = all(boxes[number].is_gate for number in row)
         y += (_GATE if only_gates else _HEIGHT) + _DOWN
     return places
 
@@ -295,7 +302,7 @@ def _shape(box: Box, x: float, y: float) -> str:
     if box.is_gate:
         return f'<circle cx="{x:.0f}" cy="{y + _GATE / 2:.0f}" r="4" fill="#999"/>'
     fill, border = FILLS.get(box.state, _UNKNOWN)
-    label = box.label if len(box.label) <= _SHOWN else f"{box.label[:_SHOWN]}…"
+    label = shortened(box.label, _SHOWN)
     left, corner = x - _WIDTH / 2, 16 if box.kind == RETRY else 4
     return (
         f"<g><title>{html.escape(box.label)}: {box.state}</title>"

@@ -14,7 +14,7 @@ from redisflow.cli.drawing import Picture, to_dot, to_mermaid, to_svg
 from redisflow.cli.flows import find_flow, read_view
 from redisflow.cli.options import READING_STATUS, RunArgument, Url
 from redisflow.cli.problems import UsageProblem
-from redisflow.cli.terminal import whole_output
+from redisflow.cli.terminal import say, whole_output
 from redisflow.cli.unreadable import backend_to_look
 
 EPILOG = f"""\
@@ -40,6 +40,13 @@ class Format(StrEnum):
     SVG = "svg"
 
 
+_ENDINGS = {
+    ".dot": Format.DOT,
+    ".gv": Format.DOT,
+    ".mmd": Format.MERMAID,
+    ".mermaid": Format.MERMAID,
+    ".svg": Format.SVG,
+}
 _WRITERS = {Format.DOT: to_dot, Format.MERMAID: to_mermaid, Format.SVG: to_svg}
 
 
@@ -68,10 +75,12 @@ def graph(
     url: Url = None,
 ) -> None:
     """Draw the structure of a run, coloured by the states of its atoms."""
+    write = _WRITERS[form or _format_of(to)]
     with contextlib.closing(backend_to_look(url)) as backend:
         view = read_view(backend, find_flow(backend, run))
-    picture = Picture.of(view)
-    text = _WRITERS[form or _format_of(to)](picture)
+    if not view.nodes:
+        say("the flow's structure is not in Redis yet: the picture is empty")
+    text = write(Picture.of(view))
     if to is None:
         with whole_output():
             sys.stdout.write(text)
@@ -83,5 +92,14 @@ def graph(
 
 
 def _format_of(to: Path | None) -> Format:
-    endings = {".svg": Format.SVG, ".mmd": Format.MERMAID, ".mermaid": Format.MERMAID}
-    return Format.DOT if to is None else endings.get(to.suffix, Format.DOT)
+    """Tell by the ending of a file's name how it is written.
+
+    Raises:
+        UsageProblem: nothing here is written with that ending.
+    """
+    if to is None:
+        return Format.DOT
+    if to.suffix not in _ENDINGS:
+        known = ", ".join(_ENDINGS)
+        raise UsageProblem(f"--to {to}: say --format, or end it with one of {known}")
+    return _ENDINGS[to.suffix]

@@ -210,6 +210,41 @@ def test_other_forms(reverted, typed, tmp_path):
     typed("graph", "nightly", "--to", str(tmp_path / "no" / "folder.svg"), status=2)
 
 
+def test_an_ending_that_nothing_has_is_refused(reverted, typed, tmp_path):
+    """No dot is written into what is called a PNG, unless --format says so."""
+    file = tmp_path / "nightly.png"
+    typed("graph", "nightly", "--to", str(file), status=2)
+    assert not file.exists()
+    typed("graph", "nightly", "--to", str(file), "--format", "dot")
+    assert file.read_text(encoding="utf-8").startswith("digraph")
+    file = tmp_path / "nightly.gv"
+    typed("graph", "nightly", "--to", str(file))
+    assert file.read_text(encoding="utf-8").startswith("digraph")
+
+
+def test_a_flow_without_structure_is_told(url, capfd):
+    """The picture is empty, and a note says why."""
+    redisflow.load(nested(), run_id="left", url=url).storage.backend.close()
+    assert invoke(["graph", "left", "--url", url]) == 0
+    out, err = capfd.readouterr()
+    assert out.startswith("digraph flow {")
+    assert err.startswith("redisflow: the flow's structure is not in Redis yet")
+
+
+def test_a_picture_fits_a_page(url, typed):
+    """Many atoms beside each other stand in rows; wide letters count for two."""
+    flow = unordered_flow.Flow("many").add(
+        *(Work(f"在{n:02}庫" * 9) for n in range(50))
+    )
+    redisflow.load(flow, run_id="many", url=url).run()
+    root = ElementTree.fromstring(typed("graph", "many", "-f", "svg"))
+    boxes = [each for each in root.iter(f"{_SVG}rect") if each.get("rx")]
+    assert len({(box.get("x"), box.get("y")) for box in boxes}) == 50
+    assert float(root.get("width")) < 2500
+    labels = [group.find(f"{_SVG}text").text for group in root.iter(f"{_SVG}g")]
+    assert max(map(cell_len, labels)) <= 22
+
+
 def test_links_of_a_picture_lead_downwards(url, typed):
     """Those of a graph flow, too, from box to box."""
     flow = graph_flow.Flow("g")
