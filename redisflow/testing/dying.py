@@ -13,15 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from redisflow import observing
 from redisflow.codec import dumps_plain, loads_plain
+from redisflow.errors import ConfigError
 from redisflow.observing import Observer, Work
 
 _DEATHS, _FOLDER = "REDISFLOW_TEST_DEATHS", "REDISFLOW_TEST_FOLDER"
+_OBSERVER = "REDISFLOW_TEST_OBSERVER"
 
-Moment = Literal["before execute", "after execute", "before record", "after record"]
+Moment = Literal["before execute", "after execute", "after record"]
+Kind = Literal["execute", "revert", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,7 @@ class Death:
     ::
 
         before execute      it has claimed the atom; the atom's code has not begun
-        after execute       the code has ended, in the thread that ran it
-        before record       likewise: nobody has been told what came of it
+        after execute       the code has ended; nobody has been told what came of it
         after record        what came of it is stored; what the worker was handed
                             with the answer, it does not begin: that goes back
 
@@ -41,12 +43,26 @@ class Death:
         moment: when.
         times: how often; the next worker that comes there lives.
         kind: execute, revert, or retry.
+
+    Raises:
+        ConfigError: there is no such moment or kind, or it would never happen.
     """
 
     atom: str
     moment: Moment = "before execute"
     times: int = 1
-    kind: Literal["execute", "revert", "retry"] = "execute"
+    kind: Kind = "execute"
+
+    def __post_init__(self) -> None:
+        _check("moment", self.moment, get_args(Moment))
+        _check("kind", self.kind, get_args(Kind))
+        if self.times < 1:
+            raise ConfigError(f"times is at least 1, not {self.times}")
+
+
+def _check(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise ConfigError(f"{name} is one of {', '.join(known)}, not {given!r}")
 
 
 def environment_of(deaths: Sequence[Death], folder: Path) -> Mapping[str, str]:
@@ -62,11 +78,26 @@ def environment_of(deaths: Sequence[Death], folder: Path) -> Mapping[str, str]:
         observing.ENVIRONMENT: f"{__name__}:arm",
         _DEATHS: dumps_plain([asdict(death) for death in deaths]).decode(),
         _FOLDER: os.fspath(folder),
+        _OBSERVER: os.environ.get(observing.ENVIRONMENT, ""),
     }
+
+
+def check_happened(deaths: Sequence[Death], folder: Path) -> None:
+    """Check that workers have died as often as they were meant to.
+
+    Raises:
+        AssertionError: they have not; what was tested was something else.
+    """
+    for number, death in enumerate(deaths):
+        happened = len(list(folder.glob(f"{number}-*")))
+        if happened < death.times:
+            raise AssertionError(f"{death} happened {happened} times")
 
 
 def arm() -> None:
     """Have this process die as its environment says."""
+    os.environ[observing.ENVIRONMENT] = os.environ.pop(_OBSERVER)
+    observing.from_environment()  # the user's own, which learn what it is about to do
     told = loads_plain(os.environ[_DEATHS])
     observing.add(_Dying([Death(**death) for death in told], os.environ[_FOLDER]))
 
@@ -87,17 +118,18 @@ class _Dying(Observer):
         try:
             yield
         finally:
-            self._die(work, "after execute", "before record")
+            self._die(work, "after execute")
 
     def ended(self, work: Work, state: str, error: BaseException | None) -> None:
         del state, error
         self._die(work, "after record")
 
-    def _die(self, work: Work, *moments: str) -> None:
+    def _die(self, work: Work, moment: Moment) -> None:
         for number, death in self._deaths:
-            if (death.atom, death.kind) != (work.atom, work.kind):
+            meant = (death.atom, death.kind, death.moment)
+            if meant != (work.atom, work.kind, moment):
                 continue
-            if death.moment in moments and self._may(number, death.times):
+            if self._may(number, death.times):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def _may(self, number: int, times: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from redisflow.engine.compiling import compile_graph
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import load, open_run
 from redisflow.engine.processes import LocalRun
@@ -18,7 +20,7 @@ from redisflow.engine.shared import SharedEngine
 from redisflow.errors import ConfigError
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.journal import Entry, Journal
-from redisflow.testing.dying import Death, environment_of
+from redisflow.testing.dying import Death, check_happened, environment_of
 
 _RUN = "RUNNING"
 
@@ -32,7 +34,7 @@ class Completed:
         outcome: SUCCESS, REVERTED, FAILURE or SUSPENDED.
         results: all named results, as ``storage.fetch_all()`` gives them.
         error: what the run raised, or None.
-        journal: every transition, in order.
+        journal: every transition, in order; of a rerun, those of earlier runs, too.
         names: uuid of each atom -> its name.
         deaths: how many workers died.
     """
@@ -77,6 +79,9 @@ def run_to_completion(
     workers: int = 2,
     run_id: str | None = None,
     store: Mapping[str, Any] | None = None,
+    factory_args: Sequence[Any] = (),
+    factory_kwargs: Mapping[str, Any] | None = None,
+    rerun: bool = False,
     die_at: Sequence[Death | str] | Death | str = (),
     processes: bool = False,
     timeout_s: float = 30.0,
@@ -92,6 +97,9 @@ def run_to_completion(
         workers: how many: threads of this process with an engine each, or processes.
         run_id: names the flow; None makes a random one.
         store: values for the flow.
+        factory_args: positional arguments of the factory.
+        factory_kwargs: keyword arguments of the factory.
+        rerun: start a run that has ended once more, instead of giving its outcome.
         die_at: which workers die; a name is a death before that atom's execute. Deaths
             take processes, and they a factory that can be imported.
         processes: whether workers are processes, where none dies, too.
@@ -99,43 +107,56 @@ def run_to_completion(
         options: of the engines, see `SharedEngine`.
 
     Raises:
+        AssertionError: a death did not happen, or not as often as it was meant to.
         TimeoutError: it took longer; threads that are in a task stay there.
-        ConfigError: the factory or an option cannot be used.
+        ConfigError: the factory, an option or a death cannot be used.
         StoreError: the server cannot be used.
     """
     asked = [die_at] if isinstance(die_at, (Death, str)) else die_at
     deaths = [Death(death) if isinstance(death, str) else death for death in asked]
+    if workers < 1:
+        raise ConfigError(f"workers is at least 1, not {workers}")
     until = monotonic() + timeout_s
+    kwargs = dict(factory_kwargs or {})
     if deaths or processes:
         with (
             tempfile.TemporaryDirectory(prefix="redisflow-") as folder,
             LocalRun(
-                FactoryCall.of(factory),
+                FactoryCall.of(factory, factory_args, kwargs),
                 workers=workers,
                 run_id=run_id,
                 store=store,
                 url=url,
+                rerun=rerun,
                 options=options,
                 environment=environment_of(deaths, Path(folder)),
             ) as local,
         ):
+            _refuse_unknown_atoms(deaths, local.flow)
             local.run(lambda _mirror: _check(until, local.run_id))
+            check_happened(deaths, Path(folder))
             return _completed(local.run_id, local.engine, local.deaths)
     if isinstance(factory, str):
-        factory = FactoryCall.of(factory).make_flow
+        make_flow = FactoryCall.of(factory, factory_args, kwargs).make_flow
+    else:  # any callable will do: nobody else has to find it
+        make_flow = functools.partial(factory, *factory_args, **kwargs)
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
-        flow = factory()
-        opened = open_run(backend, flow, run_id=run_id)
-        engine = opened.engine(store=store, rerun=False, **options)
-        _run_threads(
-            [
-                load(factory(), run_id=opened.run_id, url=url, **options)
-                for _ in range(workers)
-            ],
-            until,
-            opened.run_id,
-        )
+        opened = open_run(backend, make_flow(), run_id=run_id)
+        engine = opened.engine(store=store, rerun=rerun, **options)
+        loaded = [
+            load(make_flow(), run_id=opened.run_id, url=url, rerun=rerun, **options)
+            for _ in range(workers)
+        ]
+        _run_threads(loaded, until, opened.run_id)
         return _completed(opened.run_id, engine, 0)
+
+
+def _refuse_unknown_atoms(deaths: Sequence[Death], flow: FlowOrTask) -> None:
+    graph = compile_graph(flow)
+    known = {graph.items[at].name for at in graph.atoms()}
+    for death in deaths:
+        if death.atom not in known:
+            raise ConfigError(f"{death}: flow {flow.name!r} has no such atom")
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ import pytest
 from taskflow import task
 from taskflow.patterns import linear_flow, unordered_flow
 
-from redisflow.errors import ValueRefused
+from redisflow.errors import ConfigError, ValueRefused
+from redisflow.observing import Observer, add
 from redisflow.testing import (
     Death,
     check_executed_once,
@@ -187,7 +188,6 @@ def test_what_made_a_run_fail_comes_back(url):
     [
         ("before execute", 2),
         ("after execute", 2),
-        ("before record", 2),
         ("after record", 1),
     ],
 )
@@ -213,6 +213,94 @@ def test_an_atom_that_costs_too_many_workers(url):
     assert done.outcome == "REVERTED"
     assert done.deaths == 2
     assert "has cost 2 workers" in str(done.error)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "why"),
+    [
+        (
+            {"moment": "ahead of execute"},
+            "moment is one of before execute, after execute",
+        ),
+        ({"kind": "executed"}, "kind is one of execute, revert, retry"),
+        ({"times": 0}, "times is at least 1, not 0"),
+    ],
+)
+def test_deaths_that_would_never_happen(wanted, why):
+    """They are refused, as a test that waits for them would prove nothing."""
+    with pytest.raises(ConfigError, match=why):
+        Death("a", **wanted)
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "why"),
+    [
+        ({"die_at": "d"}, "atom='d'.*flow 'three' has no such atom"),
+        ({"dies_at": "a"}, "dies_at is no option of an engine"),
+        ({"die": "a", "processes": True}, "die is no option of an engine"),
+        ({"workers": 0}, "workers is at least 1, not 0"),
+    ],
+)
+def test_mistaken_runs_are_refused(url, mistaken, why):
+    """What was meant to happen in them would not."""
+    with pytest.raises(ConfigError, match=why):
+        run_to_completion(three, url=url, **mistaken)
+
+
+def test_a_death_that_does_not_happen(url):
+    """The test fails: it has not met its fault."""
+    with pytest.raises(AssertionError, match=r"atom='a'.*'revert'.*happened 0 times"):
+        run_to_completion(three, url=url, die_at=Death("a", kind="revert"))
+
+
+def named(first, *, second):
+    """Make a flow of two steps that have these names."""
+    return linear_flow.Flow("named").add(Step(first), Step(second))
+
+
+@pytest.mark.parametrize("options", [{}, {"processes": True}, {"die_at": "x"}], ids=str)
+def test_a_factory_with_arguments(url, options):
+    """They reach it, whoever calls it."""
+    done = run_to_completion(
+        named, url=url, factory_args=["x"], factory_kwargs={"second": "y"}, **options
+    )
+
+    assert done.came_to("SUCCESS") == ["x", "y"]
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_run_that_is_run_again(url, processes):
+    """What has ended is left as it is, or started once more."""
+    options = {"url": url, "run_id": "r", "processes": processes}
+    first = run_to_completion(failing, **options)
+    same = run_to_completion(failing, **options)
+    again = run_to_completion(failing, rerun=True, **options)
+
+    assert {done.outcome for done in (first, same, again)} == {"REVERTED"}
+    assert [done.executions_of("a") for done in (first, same, again)] == [1, 1, 2]
+
+
+def observe():
+    """Have it noted in a file when work begins."""
+    add(Noting())
+
+
+class Noting(Observer):
+    """Notes what begins."""
+
+    def began(self, work):
+        """Note it."""
+        with open(os.environ["NOTES"], "a") as notes:  # noqa: PTH123
+            notes.write(f"{work.atom}\n")
+
+
+def test_the_users_observers_are_told_in_spite_of_deaths(url, tmp_path, monkeypatch):
+    """Those that the environment names see what there is without the deaths, too."""
+    monkeypatch.setenv("REDISFLOW_OBSERVER", f"{__name__}:observe")
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    run_to_completion(three, url=url, workers=1, die_at="b")
+
+    assert (tmp_path / "notes").read_text().split() == ["a", "b", "b", "c"]
 
 
 def failing_never():
