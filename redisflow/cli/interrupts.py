@@ -10,6 +10,7 @@ they always do.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -36,6 +37,7 @@ class Interrupts:
         self._noted = noted
         self.received: str | None = None
         self._served = False
+        self._pid = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -58,6 +60,9 @@ class Interrupts:
             suspend()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a process that a task has forked
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         if self.received is None:
             self.received = signal.Signals(number).name
             self._noted()

@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import sys
+from types import FrameType
 from typing import Any
 
 from redisflow.codec import Codec, dumps_plain, loads_plain
@@ -40,7 +41,15 @@ def main() -> int:
         engine = _engine_of(task)
     except Exception as error:  # noqa: BLE001  # the parent decides
         return _report(report, error)
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: engine.drain())
+    here = os.getpid()
+
+    def drain(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != here:  # a process that a task has forked: it is not ours
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        engine.drain()
+
+    signal.signal(signal.SIGTERM, drain)
     try:
         engine.run()
     except RedisFlowError as error:

@@ -10,6 +10,7 @@ The death of a worker is told to the flow at once, so that nobody waits for its 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -24,7 +25,12 @@ from typing import Any, NamedTuple
 
 from redisflow.codec import dumps_plain, loads_plain
 from redisflow.engine.membership import sweep, worker_id
-from redisflow.errors import ConfigError, RedisFlowError, StructureMismatch
+from redisflow.errors import (
+    ConfigError,
+    RedisFlowError,
+    StructureMismatch,
+    Unavailable,
+)
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -60,12 +66,14 @@ class Child:
         worker: its id in the flow.
         report: the pipe through which it tells what it could not do.
         began: when it was started, on the local clock.
+        heard: whether there is something in that pipe, or its end.
     """
 
     process: subprocess.Popen[bytes]
     worker: str
     report: int
     began: float = field(default_factory=monotonic)
+    heard: bool = False
 
     def read_report(self) -> dict[str, Any]:
         """Return what it told before it ended; {} if nothing."""
@@ -168,7 +176,10 @@ class Children:
 
     def wait_for_an_end(self, seconds: float) -> None:
         """Wait until one has ended, as its pipe closes then, or for so long."""
-        connection.wait([child.report for child in self._children], seconds)
+        quiet = [child for child in self._children if not child.heard]
+        ready = connection.wait([child.report for child in quiet], seconds)
+        for child in quiet:
+            child.heard = child.report in ready  # it may live on for a while
 
     def bury(self) -> list[End]:
         """Give back to the flow what those held that have ended; tell how they did."""
@@ -243,7 +254,8 @@ class Children:
     def _bury(self, child: Child, status: int) -> End:
         end = self._end(child, status)
         scripts = self._storage.backend.scripts_of(self._storage.flow_uuid)
-        sweep(scripts, self._storage, child.worker, max_attempts=self._max_attempts)
+        with contextlib.suppress(Unavailable):  # then its lease has to say it
+            sweep(scripts, self._storage, child.worker, max_attempts=self._max_attempts)
         return end
 
 

@@ -133,14 +133,7 @@ class Course:
             self._executor.start()
             self._loop.watch.join()
             try:
-                try:
-                    if stepwise:
-                        outcome = yield from self._loop.steps(timeout_s)
-                    else:
-                        outcome = self._loop.until_the_end()
-                finally:
-                    self._executor.stop()
-                self._loop.hand_in_late()
+                outcome = yield from self._work(stepwise=stepwise, timeout_s=timeout_s)
             finally:
                 self._loop.watch.leave()
         except BaseException as error:
@@ -158,11 +151,29 @@ class Course:
             self._tell_state(states.RUNNING, outcome)
         return outcome
 
+    def _work(
+        self, *, stepwise: bool, timeout_s: float | None
+    ) -> Generator[str, None, str | None]:
+        """Work until the run is over, and wait for what runs here still."""
+        try:
+            if stepwise:
+                outcome = yield from self._loop.steps(timeout_s)
+            else:
+                outcome = self._loop.until_the_end()
+        except BaseException:
+            self._executor.stop(cancels=True)
+            raise
+        else:
+            self._executor.stop()
+            return outcome
+        finally:
+            self._loop.hand_in_late()  # what has ended here is not to be done again
+
     def _settle(self) -> None:
-        """End a run that is to be suspended, if this was the last of its workers."""
+        """End a run that can end now, if this was the last of its workers."""
         with suppress(FlowLost, StoreError):  # whoever comes next does it
-            suspending = self._storage.get_flow_state() == states.SUSPENDING
-            if suspending and not self._storage.mirror.live:
+            self._storage.mirror.sync()
+            if not self._storage.mirror.live:
                 attempts = self._max_attempts
                 settle_run(self._storage, self._run, max_attempts=attempts)
 

@@ -25,6 +25,10 @@ _SERIAL = frozenset({"serial", "sync", "synchronous"})
 _THREADS = frozenset({"thread", "threads", "threaded", "parallel"})
 
 
+class ExecutorUnusable(Exception):
+    """Jobs cannot be run in this process any more; its cause says why."""
+
+
 class Executor(Protocol):
     """What the engine needs of an executor.
 
@@ -38,10 +42,18 @@ class Executor(Protocol):
         """Get ready to run jobs."""
 
     def submit(self, job: Job, done: Done) -> None:
-        """Run a job, and call ``done`` once it has ended, from whatever thread."""
+        """Run a job, and call ``done`` once it has ended, from whatever thread.
 
-    def stop(self) -> None:
-        """End what was started here, once all jobs are done."""
+        Raises:
+            ExecutorUnusable: it takes nothing more.
+        """
+
+    def stop(self, *, cancels: bool = False) -> None:
+        """End what was started here, once all jobs are done.
+
+        Args:
+            cancels: those that have not begun are left undone.
+        """
 
 
 @dataclass(slots=True)
@@ -77,7 +89,7 @@ class SerialExecutor:
         else:
             done(_Done(outcome))
 
-    def stop(self) -> None:
+    def stop(self, *, cancels: bool = False) -> None:
         """Do nothing."""
 
 
@@ -107,13 +119,18 @@ class PoolExecutor:
         pool = self._given or self._own
         if pool is None:
             raise RuntimeError("the executor was not started")
-        submitted = pool.submit(job)
+        try:
+            submitted = pool.submit(job)
+        except RuntimeError as error:  # it was shut down, or the interpreter ends
+            raise ExecutorUnusable from error
         self._jobs.add(submitted)
         submitted.add_done_callback(self._jobs.discard)
         submitted.add_done_callback(done)
 
-    def stop(self) -> None:
+    def stop(self, *, cancels: bool = False) -> None:
         """Wait for what still runs, and end the threads that were made here."""
+        for job in list(self._jobs) if cancels else ():
+            job.cancel()
         futures.wait(list(self._jobs))
         if self._own is not None:
             self._own.shutdown(wait=True)
@@ -137,6 +154,8 @@ def make_executor(executor: Any, max_workers: int | None) -> Executor:
             return SerialExecutor()
         if executor in _THREADS:
             return PoolExecutor(max_workers or _default_slots())
+    elif isinstance(executor, futures.ProcessPoolExecutor):
+        raise ConfigError("executor: tasks do not run in a pool of processes")
     elif isinstance(executor, futures.Executor):
         slots = max_workers or getattr(executor, "_max_workers", None)
         return PoolExecutor(int(slots or _default_slots()), executor)

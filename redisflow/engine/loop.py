@@ -13,6 +13,7 @@ import logging
 import queue
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from typing import Any
 
 from taskflow import exceptions, retry, states, task
@@ -24,7 +25,12 @@ from redisflow.codec import failure_from
 from redisflow.engine.atoms import AtomRunner
 from redisflow.engine.compiling import Atom
 from redisflow.engine.deciding import Resolver, ask_deciders
-from redisflow.engine.executors import Ended, Executor, SerialExecutor
+from redisflow.engine.executors import (
+    Ended,
+    Executor,
+    ExecutorUnusable,
+    SerialExecutor,
+)
 from redisflow.engine.hints import Hints
 from redisflow.engine.items import Handout, Item, MoveListener, Outcome
 from redisflow.engine.membership import Membership
@@ -136,6 +142,8 @@ class Loop:
             handout = self._take()
             while handout.ended is None:
                 self._hold(handout)
+                if self._draining:
+                    self._leave_undone()
                 if handout.planned:
                     handout = self._carry_on()
                 elif self._todo and self._may_begin():
@@ -148,12 +156,17 @@ class Loop:
         finally:
             self._hints.stop()
 
+    def _leave_undone(self) -> None:
+        """Begin nothing more; what was taken goes back when this worker leaves."""
+        while self._todo:
+            self._let_go(self._todo.popleft())
+
     def hand_in_late(self) -> None:
         """Send what has ended here after the loop: it is refused, and kept aside."""
         while not self._events.empty():
             event = self._events.get()
             if event is not _HINT:
-                with contextlib.suppress(FlowLost, StoreError):
+                with contextlib.suppress(FlowLost, StoreError, CancelledError):
                     self._record(*event, capacity=0)
 
     def _hold(self, handout: Handout) -> None:
@@ -229,6 +242,8 @@ class Loop:
             return self._begin_atom(item)
         except (Unavailable, Refused):
             raise
+        except ExecutorUnusable as error:  # that is this process's trouble alone
+            raise error.__cause__ or error from None
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             self._halt(item, error)
             return self._take()
@@ -363,6 +378,8 @@ class Loop:
         atom = self._atom_of(item)
         try:
             outcome, payload = self._encoded(item, ended.result())
+        except CancelledError:  # by whoever has shut down a given executor
+            raise
         except Exception as error:  # noqa: BLE001  # as in TaskFlow: it ends the run
             return self._halt(item, error)
         self._let_go(item)

@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 #: For who sweeps on nobody's behalf: no atom is given up for it, its engines decide.
 NEVER = 2**31
 
+#: How long to go on trying to say goodbye, in seconds.
+_GOODBYE_S = 2.0
+
 
 class Membership:
     """One process among the workers of one flow.
@@ -62,7 +65,8 @@ class Membership:
     def keep(self) -> None:
         """Renew the lease from now on, also after it was lost."""
         if self._heart is None:
-            client = self._storage.backend.client.sibling()
+            # Renewals wait for a server that stands still no longer than they may.
+            client = self._storage.backend.client.sibling(timeout_s=self._lease_s / 3)
             self._heart = FlowScripts(client, self._scripts.keys)
             self._epoch = self._heart.history.epoch
         elif not self._lease.lost.is_set():
@@ -71,7 +75,10 @@ class Membership:
         lease.keep(self._lease)
 
     def _new_lease(self) -> lease.Lease:
-        server = self._storage.backend.config.address
+        config = self._storage.backend.config
+        # In a cluster flows are on many servers, one of which may stand still.
+        apart = f" {self._storage.flow_uuid}" if config.kind == "cluster" else ""
+        server = config.address + apart
         return lease.Lease(
             self._beat,
             lease_s=self._lease_s,
@@ -102,8 +109,10 @@ class Membership:
         try:
             if charged:
                 self.sweep(self.id)
-            while more:
-                reply = self._scripts.call("worker_leave", worker=self.id)
+            while more:  # not for long: if the server is away, the lease says it
+                reply = self._scripts.call(
+                    "worker_leave", worker=self.id, deadline_s=_GOODBYE_S
+                )
                 more = reply.fields[1]
             self._storage.backend.client.execute("DEL", self._wake_key)
         finally:

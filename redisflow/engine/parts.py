@@ -82,9 +82,8 @@ class Part:
     def _run(self, done: Callable[[Part], object]) -> None:
         try:
             engine = self._engine = self._open()
-            if self.leaving:
-                engine.drain()
-            engine.run()
+            if not self.leaving:
+                engine.run()
         except BaseException as error:  # noqa: BLE001  # a thread's end: it is told
             self.error = error
         finally:

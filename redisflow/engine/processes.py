@@ -12,6 +12,7 @@ is doing and leaves. See `redisflow.engine.children` for the processes.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
@@ -29,9 +30,12 @@ from redisflow.errors import (
     InvalidState,
     NotFound,
     StoreError,
+    Unavailable,
 )
 from redisflow.persistence import RedisBackend
 from redisflow.storage import Mirror
+
+logger = logging.getLogger(__name__)
 
 #: Longest time between two looks of the parent at its workers, in seconds.
 _LOOK_S = 0.2
@@ -216,8 +220,17 @@ class LocalRun:
             self._backend.close()
 
     def _look_at_flow(self) -> str | None:
-        """Return how the run has ended, if it has, and note whether it is to stop."""
-        outcome = self.engine.outcome()
+        """Return how the run has ended, if it has, and note whether it is to stop.
+
+        Workers that are amid their tasks outlive an outage: then nothing is known.
+        """
+        try:
+            outcome = self.engine.outcome()
+        except Unavailable as error:
+            if not self._children:
+                raise
+            logger.warning("waiting for the server, as the workers do: %s", error)
+            return None
         flow = self.engine.storage.mirror.flow
         suspending = flow is not None and flow.state == states.SUSPENDING
         self._left_suspending = self._left_suspending and suspending

@@ -68,11 +68,13 @@ class _Left:
         request: names the submission that was tried.
         until: when it is tried again, on the local clock; None for never.
         times: how often it could not be served.
+        passes: whether what kept it from being served will pass, as an outage does.
     """
 
     request: str
     until: float | None
     times: int = 1
+    passes: bool = False
 
 
 @dataclass(slots=True)
@@ -289,7 +291,9 @@ class Serving:
         if left.until is None:
             return True
         survey.look_within(left.until - monotonic())
-        return left.until > monotonic()
+        still = left.until > monotonic()
+        survey.open += still and left.passes
+        return still
 
     def _wait(self, wait_s: float) -> None:
         """Wait for something to happen, and note what has."""
@@ -328,7 +332,8 @@ class Serving:
             times += left.times
         first_s = _AWAY_S if isinstance(error, StoreError) else _LEFT_S
         pause_s = min(first_s * 2.0 ** min(times - 1, 10), _LEFT_LONGEST_S)
-        self._left[uuid] = _Left(request, monotonic() + pause_s, times)
+        passes = isinstance(error, StoreError)
+        self._left[uuid] = _Left(request, monotonic() + pause_s, times, passes)
         words = f"left alone for {pause_s:.0f} s, or until it is submitted again"
         self._tell(part.submission.run_id, words, error)
 

@@ -60,6 +60,8 @@ class SteppingLoop(Loop):
         handout = self._take()
         while handout.ended is None:
             self._hold(handout)
+            if self._draining:
+                self._leave_undone()
             if handout.planned:
                 handout = self._carry_on()
             elif self._todo and self._todo[0].kind == "finish":

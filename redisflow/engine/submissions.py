@@ -150,16 +150,15 @@ class Submissions:
         )
 
     def entries(self, now_ms: int) -> Iterator[Entry]:
-        """Give what is in the index, oldest first."""
-        start = 0
-        while True:
+        """Give what is in the index, oldest first; they may be dropped meanwhile."""
+        start, pages = 0, list[list[tuple[str, float]]]()
+        while not pages or len(pages[-1]) == _PAGE:
             command = ("ZRANGE", self._keys.submitted, start, start + _PAGE - 1)
             (rows,) = run_many(self._client, [(*command, "WITHSCORES")])
-            page = [(uuid.decode(), float(since)) for uuid, since in rows]
-            yield from self._read_page(page, now_ms)
-            if len(page) < _PAGE:
-                return
+            pages.append([(uuid.decode(), float(since)) for uuid, since in rows])
             start += _PAGE
+        for page in pages:
+            yield from self._read_page(page, now_ms)
 
     def read(self, uuid: str) -> Submission | None:
         """Read what a flow was submitted with; None if it is not open.

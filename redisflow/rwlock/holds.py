@@ -96,7 +96,9 @@ class SharedLock:
 
     def __init__(self, config: Config, keys: LockKeys) -> None:
         self.keys = keys
-        self._address = config.address
+        # In a cluster locks are on many servers, one of which may stand still.
+        apart = f" {keys.lock}" if config.kind == "cluster" else ""
+        self._address = config.address + apart
         self._local = threading.local()
         self._hearts: dict[float, Scripts] = {}
         self._process = _process

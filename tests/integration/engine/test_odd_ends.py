@@ -7,22 +7,22 @@ import os
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from taskflow import retry, states, task
 from taskflow.exceptions import MissingDependencies, WrappedFailure
-from taskflow.patterns import graph_flow, linear_flow
+from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 from taskflow.persistence import models
 
 import redisflow
 from redisflow import observing
 from redisflow.engine.children import Child, Children, End, WorkersFailed
 from redisflow.engine.executors import PoolExecutor
-from redisflow.errors import FlowCancelled
+from redisflow.errors import ConfigError, FlowCancelled
 from redisflow.scripts import catalogue
 from tests.support.eventually import eventually
-from tests.support.noting import Note, line
+from tests.support.noting import Note, line, running
 from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.one_server
@@ -49,15 +49,91 @@ def boom():
     raise Boom
 
 
-def test_executor_that_takes_nothing_more_ends_the_run(load, notes):
-    """What it raises comes out of run(), as in TaskFlow."""
+def test_executor_that_takes_nothing_more_is_its_own_process_trouble(open_run, notes):
+    """What it raises comes out of run(), as in TaskFlow; others go on with the flow."""
     pool = ThreadPoolExecutor(1)
     pool.shutdown()
-    engine = load(line(Note("a", notes)), executor=pool)
+    engine = open_run(line(Note("a", notes)), executor=pool)
 
     with pytest.raises(RuntimeError, match="after shutdown"):
         engine.run()
-    assert engine.storage.get_flow_state() == states.FAILURE
+    assert engine.storage.get_flow_state() == states.RUNNING
+    open_run(line(Note("a", notes))).run()
+    assert notes == ["a"]
+
+
+@pytest.fixture
+def waits():
+    """Make a task that waits; gives it, what it tells, and what it waits for."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def wait():
+        begun.set()
+        return gate.wait(20)
+
+    yield (lambda: Act("waits", wait)), begun, gate
+    gate.set()
+
+
+def test_executor_that_is_shut_down_amid_a_run_loses_nothing(open_run, notes, waits):
+    """What it has cancelled goes back, what it had done is recorded."""
+    make, begun, gate = waits
+    pool = ThreadPoolExecutor(1)
+
+    def flow():
+        return unordered_flow.Flow("f").add(make(), Note("b", notes))
+
+    engine = open_run(flow(), executor=pool, max_workers=2)
+    with running(engine) as run:
+        begun.wait(20)
+        pool.shutdown(wait=False, cancel_futures=True)
+        gate.set()
+        with pytest.raises(CancelledError):
+            run.result(20)
+    other = open_run(flow())
+    other.run()
+    assert (notes, other.statistics["completed"]) == (["b"], 1)
+
+
+def test_drained_engine_begins_nothing_that_it_has_claimed(open_run, notes, waits):
+    """It finishes what it is at; the rest goes back."""
+    make, begun, gate = waits
+
+    def flow():
+        many = [Note(f"n{number}", notes) for number in range(10)]
+        return unordered_flow.Flow("f").add(make(), *many)
+
+    engine = open_run(flow(), claim_all=True)
+    with running(engine) as run:
+        begun.wait(20)
+        done = len(notes)
+        engine.drain()
+        gate.set()
+        run.result(20)
+    assert len(notes) == done
+    open_run(flow()).run()
+    assert len(notes) == 10
+
+
+def test_drained_engine_ends_a_run_in_which_nothing_is_left(open_run, waits):
+    """Nobody else would before the next worker comes."""
+    make, begun, gate = waits
+    engine = open_run(line(make()))
+    with running(engine) as run:
+        begun.wait(20)
+        engine.drain()
+        gate.set()
+        run.result(20)
+    assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_pool_of_processes_is_refused(load, notes):
+    """A task has a storage, and locks, that do not go there."""
+    with (
+        ProcessPoolExecutor(1) as pool,
+        pytest.raises(ConfigError, match="pool of processes"),
+    ):
+        load(line(Note("a", notes)), executor=pool)
 
 
 def test_task_that_exits_costs_a_worker(open_run):
