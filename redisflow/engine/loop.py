@@ -281,12 +281,13 @@ class Loop:
         resolver = Resolver(
             self._storage, self._structure, functools.partial(self._blame, item)
         )
-        failure = self._storage.get_execute_failures()[item.atom.name]
-        resolution = resolver.resolve(self._atom_of(item), failure)
-        controller = ""
-        if resolution.controller is not None:
-            controller = self._record_of(resolution.controller).uuid
-        strategy = resolution.strategy
+        controller, strategy = "", "REVERT_ALL"
+        failure = self._storage.get_execute_failures().get(item.atom.name)
+        if failure is not None:  # else somebody has given it a result meanwhile
+            resolution = resolver.resolve(self._atom_of(item), failure)
+            strategy = resolution.strategy
+            if resolution.controller is not None:
+                controller = self._record_of(resolution.controller).uuid
         while self._worker.resolve(item, strategy, controller) == "PLANNED":
             self._tell_moves()
         self._let_go(item)

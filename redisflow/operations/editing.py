@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from taskflow import states
@@ -12,6 +13,9 @@ from redisflow.engine.plans import carry_on_plan
 from redisflow.errors import InvalidState, NotFound
 from redisflow.operations.subject import Subject
 from redisflow.persistence.nodes import nodes_of, reached_from
+from redisflow.persistence.records import AtomRecord
+
+_DONE = (states.SUCCESS, states.IGNORE)
 
 
 def reset_atom(
@@ -33,8 +37,7 @@ def reset_atom(
         InvalidState: workers are at work, or the atom is no part of the structure.
     """
     atom = subject.storage.mirror.atom(name)
-    if subject.live:
-        raise at_work(subject)
+    would_reset(subject, name, alone=alone)
     subject.note(f"reset {name}", reason)
     who, since = subject.request()
     while True:
@@ -76,9 +79,32 @@ def would_reset(subject: Subject, name: str, *, alone: bool = False) -> list[str
         if atom.node not in nodes:
             raise _loose(name)
         reached |= {nodes[number].atom for number in reached_from(nodes, atom.node)}
+    _refuse_half_a_revert(subject, reached)
     begun = [each for each in atoms if each.detail.state != states.PENDING]
     begun.sort(key=lambda each: (each.node, each.place))
     return [each.name for each in begun if each.uuid in reached]
+
+
+def _refuse_half_a_revert(subject: Subject, reached: Collection[str]) -> None:
+    """Look whether anything but what is put back is still to be reverted.
+
+    What would then be executed would stay, while all before it went.
+
+    Raises:
+        InvalidState: something is.
+    """
+    left = [
+        atom.name
+        for atom in subject.storage.mirror.atoms.values()
+        if atom.uuid not in reached
+        and atom.detail.intention in (states.REVERT, states.RETRY)
+        and atom.detail.state not in (states.REVERTED, states.PENDING)
+    ]
+    if left:
+        raise InvalidState(
+            f"the run is being reverted, and {left[0]!r} is still to be: let it end,"
+            " and run it again with --rerun; or reset its first atom"
+        )
 
 
 def _loose(name: str) -> InvalidState:
@@ -120,7 +146,31 @@ def check_set_result(subject: Subject, name: str, *, fails: bool) -> str:
         raise InvalidState(f"atom {name!r} is held by worker {atom.owner}")
     if fails and subject.live:
         raise at_work(subject)
+    lacking = _giver_to_come(subject, atom)
+    if lacking is not None:
+        raise InvalidState(
+            f"atom {name!r} could not be reverted without what {lacking!r} gives, which"
+            " is not done"
+        )
     return str(atom.detail.state)
+
+
+def _giver_to_come(subject: Subject, atom: AtomRecord) -> str | None:
+    """Name an atom before another that gives it a value, and has none; None if none."""
+    wanted = set(atom.requires)
+    if not wanted:
+        return None
+    key = subject.scripts.keys.graph
+    graph = subject.storage.backend.client.execute("HGETALL", key)
+    nodes = nodes_of(graph, key=key)
+    by_uuid = {each.uuid: each for each in subject.storage.mirror.atoms.values()}
+    for number in sorted(reached_from(nodes, atom.node, back=True)):
+        giver = by_uuid.get(nodes[number].atom)
+        if giver is None or giver.detail.state in _DONE:
+            continue
+        if wanted & giver.provides.keys():
+            return giver.name
+    return None
 
 
 def set_result(
@@ -148,15 +198,26 @@ def set_result(
     subject.note(f"set-result {name}", reason)
     state = states.FAILURE if failed else states.SUCCESS
     who, since = subject.request()
-    reply = subject.scripts.call(
-        "atom_override",
-        of=atom.uuid,
-        atom=atom.uuid,
-        state=state,
-        payload=payload,
-        who=who,
-        since=since,
-    )
+    while True:
+        reply = subject.scripts.call(
+            "atom_override",
+            of=atom.uuid,
+            atom=atom.uuid,
+            state=state,
+            payload=payload,
+            who=who,
+            since=since,
+        )
+        if reply.status != "PLAN":
+            break
+        carry_on_plan(subject.storage, subject.scripts, who=subject.who)
+    if reply.status == "RESOLVING":
+        raise InvalidState(f"what the failure of {name!r} means is being decided")
+    if reply.status == "REVERTS":
+        raise InvalidState(
+            f"{name!r} is reverted, or its run is: a result given now would go with"
+            " that. Run it again with --rerun, and give it then"
+        )
     if reply.status == "HELD":
         owner = reply.fields[0].decode()
         raise InvalidState(f"atom {name!r} is held by worker {owner}")

@@ -111,12 +111,15 @@ def _within(node: Node, nodes: Mapping[int, Node]) -> Node:
     )
 
 
-def reached_from(nodes: Mapping[int, Node], start: int) -> Collection[int]:
-    """Number the nodes that come after one, directly or not."""
+def reached_from(
+    nodes: Mapping[int, Node], start: int, *, back: bool = False
+) -> Collection[int]:
+    """Number the nodes that come after one, or before it, directly or not."""
     reached: set[int] = set()
-    ahead = [start]
+    ahead = [start] if start in nodes else []
     while ahead:
-        fresh = set(nodes[ahead.pop()].after) - reached
+        node = nodes[ahead.pop()]
+        fresh = set(node.before if back else node.after) - reached
         reached |= fresh
         ahead += fresh
     return reached

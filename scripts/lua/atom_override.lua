@@ -6,6 +6,7 @@
     flow          hash    the flow itself
     lock          hash    who is in a section
     lock_readers  zset    who reads in a section
+    graph         hash    the structure
     missing       hash    what each node waits for
     workers       zset    worker -> lease deadline
     idle          zset    workers that wait
@@ -27,6 +28,9 @@
     {'OK', old, rev}    it was given the result with rev; old is the state before
     {'HELD', owner}     a worker holds the atom
     {'LIVE', live}      that many workers are at work: no failure is given now
+    {'PLAN'}            a change of many records comes first: carry it on, and call again
+    {'RESOLVING'}       what its failure means is being decided
+    {'REVERTS'}         it is to be reverted, or the run is, or was
     {'UNKNOWN'}         no such task
     {'EXPIRES', ended}  the flow is to go: flow_keep first, and call again
     {'LOCKED'}          others hold the lock: wait for a turn, and call again
@@ -37,6 +41,7 @@
 --- @include "now_ms"
 --- @include "edit_flow"
 --- @include "check_log"
+--- @include "int"
 --- @include "change_atom"
 --- @include "check_derived"
 --- @include "commit"
@@ -44,6 +49,7 @@
 --- @include "mark_result"
 --- @include "moved_before"
 --- @include "read_atom"
+--- @include "structure_there"
 local flow, refusal = edit_flow()
 if not flow then return refusal end
 check_log()
@@ -54,6 +60,15 @@ local moved_from, moved_rev = moved_before(flow, args.atom, args.who, args.since
 if moved_from then return {'OK', moved_from, moved_rev} end
 if atom.owner ~= '' then return {'HELD', atom.owner} end
 if args.state == 'FAILURE' and live > 0 then return {'LIVE', live} end
+if flow.planned and structure_there() then return {'PLAN'} end
+-- What it means that it has failed is being decided, for the whole run maybe.
+if atom.node ~= '' and string.match(flow.resolving, '^0*(%d+):') == atom.node then
+  return {'RESOLVING'}
+end
+local cancelled = read('HGET', keys.flow, 'cancelled_run') == int(flow.run)
+if flow.reverting or cancelled or atom.intention ~= 'EXECUTE' or flow.state == 'REVERTED' then
+  return {'REVERTS'}
+end
 check_derived()
 local old, aside = atom.state, 'replaced:' .. int(flow.rev + 1)
 local kept = read('HMGET', keys.result, 'results', 'failure')

@@ -65,13 +65,15 @@ read('STRLEN', keys.reached)
 local nodes = tonumber(read('HGET', keys.flow, 'nodes')) or 0
 local blocked = read('HGET', keys.missing, node.number .. ':revert')
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
-if not flow.reverting and controller then
+-- Where it was given a result meanwhile there is nothing to decide.
+local undecided = atom and atom.state == 'FAILURE' and not flow.reverting
+if undecided and controller then
   -- What is to be reverted for good is not tried again.
   local intention = controller.intention == 'REVERT' and 'REVERT' or args.strategy
   local passed = passes(controller) and not read('HGET', keys.missing, controller.node)
   change_atom(flow, controller, {state = controller.state, intention = intention}, args.worker)
   set_undo(flow, controller.node, passed and not passes(controller), nodes)
-elseif not flow.reverting then
+elseif undecided then
   rebuild(flow, 'mark,backward')
   flow.fields[#flow.fields + 1] = 'reverting'
   flow.fields[#flow.fields + 1] = 1

@@ -453,3 +453,57 @@ def test_logbook_of_a_user_stays(typed, backend, namespace):
     assert typed("rm", "mine", "--yes")[0] == 0
     stored = backend.get_connection().get_logbook(book.uuid)
     assert (stored.name, list(stored)) == ("of mine", [])
+
+
+class Halt(Count):
+    """A task that suspends its flow when it is reverted."""
+
+    engine = None
+
+    def revert(self, **_arguments):
+        """Suspend the flow."""
+        Halt.engine.suspend()
+
+
+def halfway(url):
+    """Bring a run to where it is suspended in the middle of being reverted."""
+
+    def boom():
+        raise OSError("no")
+
+    flow = linear_flow.Flow("half").add(
+        Count("a"), Halt("b"), task.FunctorTask(boom, name="c")
+    )
+    Halt.engine = redisflow.load(flow, run_id="half", url=url)
+    Halt.engine.run()
+    return Halt.engine
+
+
+def test_half_a_revert_is_not_put_back(typed, url):
+    """What would be executed again would stay, while all before it went."""
+    RAN.clear()
+    engine = halfway(url)
+    assert engine.storage.get_flow_state() == "SUSPENDED"
+    before = engine.storage.get_atoms_states("abc")
+    status, _, err = typed("reset", "half", "c", "--yes")
+    assert (status, "is being reverted" in err) == (5, True)
+    status, _, err = typed("set-result", "half", "c", "1", "--yes")
+    assert (status, "reverted" in err) == (5, True)
+    assert engine.storage.get_atoms_states("abc") == before
+    status, out, _ = typed("reset", "half", "a", "--dry-run", "-o", "json")
+    assert (status, json.loads(out)["atoms"][0]) == (0, "a")
+
+
+def test_result_without_what_its_revert_would_need_is_refused(typed, url):
+    """It could be executed by hand, and never be undone."""
+    flow = linear_flow.Flow("f").add(
+        task.FunctorTask(lambda: 7, name="gives", provides="x"),
+        task.FunctorTask(lambda x: x, name="takes"),
+    )
+    engine = redisflow.load(flow, run_id="given", url=url)
+    for _phase in engine.run_iter():
+        engine.suspend()
+    status, _, err = typed("set-result", "given", "takes", "1", "--yes")
+    assert (status, "'gives'" in err) == (5, True)
+    assert typed("set-result", "given", "gives", "1", "--yes")[0] == 0
+    assert typed("set-result", "given", "takes", "1", "--yes")[0] == 0

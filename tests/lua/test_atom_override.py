@@ -42,10 +42,48 @@ def test_sent_again_it_changes_nothing(flow):
     """OK: the same result is there already."""
     flow.line("a").start()
     override(flow, "a")
+    assert override(flow, "a") == ["PLAN"]  # what follows from the first comes first
+    flow.step()
     before = flow.contents()
 
     assert override(flow, "a")[0] == "OK"
     assert flow.contents() == before
+
+
+def test_failure_that_is_being_decided_is_left_alone(flow):
+    """RESOLVING: what it means for all others may have been decided by now."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item, "FAILURE")
+    item = flow.take().item
+    before = flow.contents()
+    assert override(flow, "a") == ["RESOLVING"]
+    assert flow.contents() == before
+    flow.resolve(item)
+    flow.step()
+    assert override(flow, "a") == ["REVERTS"]
+
+
+def test_result_is_given_before_a_failure_is_decided(flow):
+    """OK: then nothing is left to be decided, and what waits for it begins."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item, "FAILURE")
+    assert override(flow, "a")[:2] == ["OK", "FAILURE"]
+    flow.step()
+    assert flow.drive() == ["execute b", "SUCCESS"]
+    assert broken_rules(flow) == []
+
+
+def test_nothing_is_given_in_a_run_that_is_reverted(flow):
+    """REVERTS: it would stay where all around it goes, or go with it."""
+    flow.line("a", "b").start()
+    flow.complete(flow.take().item)
+    flow.complete(flow.take().item, "FAILURE")
+    flow.resolve(flow.take().item)
+    flow.step()
+    assert override(flow, "a") == ["REVERTS"]
+    flow.drive()
+    assert flow.state == "REVERTED"
+    assert override(flow, "b") == ["REVERTS"]
 
 
 def test_what_is_held_is_left_to_its_worker(flow):
@@ -79,6 +117,7 @@ def test_what_was_asked_for_again_is_not_done_again(flow):
     known = flow.rev
     asked = {"state": "SUCCESS", "payload": '"one"', "who": "operator/1"}
     first = flow.on("a", "atom_override", **asked, since=known)
+    flow.step()
     override(flow, "a", payload='"two"')
     before = flow.contents()
 

@@ -302,7 +302,7 @@ def atom_ensure(flow):
 def atom_ensure__provides(flow):
     """Change what a known atom provides."""
     started(flow)
-    records = ["a", "task", "1.0", uuid_of("a"), '{"x":0}']
+    records = ["a", "task", "1.0", uuid_of("a"), '{"x":0}', ""]
     return lambda: flow.call("atom_ensure", rest=records)
 
 

@@ -68,6 +68,16 @@ def test_strategy_that_nobody_knows_is_refused(resolving):
     assert flow.resolve(item)[0] == "OK"
 
 
+def test_what_has_been_given_a_result_is_not_decided(resolving):
+    """OK: the claim is dropped, and nothing is reverted."""
+    flow, item = resolving
+    flow.client.execute("HSET", flow.keys.atom("b-uuid"), "state", "SUCCESS")
+    assert flow.resolve(item)[0] == "OK"
+    assert flow.claims() == {}
+    assert flow.hash("flow")["reverting"] == "0"
+    assert flow.hash("flow")["planned"] == "0"
+
+
 def test_late_resolve_is_stale(resolving):
     """STALE: the item went to another worker, who decides alone."""
     flow, item = resolving
