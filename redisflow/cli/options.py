@@ -1,7 +1,8 @@
 """Options that several commands take, and how their values are read.
 
 Two things are put in before typer sees a command, see `spelled_out`: the value of
-``--watch``, which stands after ``=`` or not at all, and the word ``show`` of ``locks``.
+``--watch``, which stands after ``=`` or not at all, and the word ``show`` of ``locks``,
+whose options may stand anywhere.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Output(StrEnum):
 WATCH_S = 2.0
 
 _OF_LOCKS = ("show", "break")
+#: Options of ``locks`` of which the value may be the next word.
+_WITH_VALUE = ("-o", "--output", "--url")
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _AGE = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 
@@ -71,17 +74,27 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
     ['show', 'nightly', '--watch=2.0']
     >>> spelled_out(["locks", "nightly"])
     ['locks', 'show', 'nightly']
+    >>> spelled_out(["locks", "-o", "json", "break", "nightly"])
+    ['locks', 'break', '-o', 'json', 'nightly']
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     words = [
         f"--watch={WATCH_S}" if text == "--watch" and place < end else text
         for place, text in enumerate(arguments)
     ]
-    if words[:1] == ["locks"] and not (
-        words[1:2] == [] or words[1] in _OF_LOCKS or words[1].startswith("-")
-    ):
-        words.insert(1, "show")
-    return words
+    return _of_locks(words) if words[:1] == ["locks"] else words
+
+
+def _of_locks(words: list[str]) -> list[str]:
+    """Put the command of ``locks`` before its options, and ``show`` before a name."""
+    place = 1
+    while place < len(words) and words[place].startswith("-") and words[place] != "--":
+        place += 2 if words[place] in _WITH_VALUE else 1
+    if place >= len(words):
+        return words  # options alone: all locks
+    if words[place] in _OF_LOCKS:
+        return ["locks", words[place], *words[1:place], *words[place + 1 :]]
+    return ["locks", "show", *words[1:]]
 
 
 Url = Annotated[

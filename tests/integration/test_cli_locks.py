@@ -47,6 +47,23 @@ def test_nothing_is_held(typed, lock):
     assert typed("locks", "-o", "jsonl")[1] == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "json", "reports"),
+        ("--output", "json", "show", "reports"),
+        ("--output=json", "reports"),
+    ],
+)
+def test_options_may_stand_before_the_name(typed, lock, words):
+    """As with other commands: it is one lock that is shown, as JSON."""
+    with lock.write_lock():
+        status, out, _err = typed("locks", *words)
+        assert status == 0
+        (found,) = json.loads(out)["locks"]
+    assert len(found["holders"]) == 1
+
+
 def test_who_holds_it_and_who_waits(typed, lock, pool, storage):
     """A line for each, with process, thread, lease and fence; the same as JSON."""
     with lock.write_lock(), storage.lock.read_lock():
