@@ -7,7 +7,7 @@ seen or not: whatever looks wrong is looked at once more before it is told.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from redisflow.client import Client
@@ -115,17 +115,36 @@ def _index(
 ) -> Iterator[Finding]:
     """Compare an index with what is there."""
     seconds, _ = client.execute("TIME")
-    since = {
-        text(uuid): score
-        for uuid, score in client.execute("ZRANGE", index, 0, -1, "WITHSCORES")
-    }
+    since = {text(uuid): score for uuid, score in _members(client, index)}
     listed = set(since)
     # The index is written first: what is new there may be on its way.
     old = {uuid for uuid in listed if since[uuid] < int(seconds) * 1000 - GRACE_MS}
     for uuid in _still(client, sorted(old - there), key_of, exists=False):
         yield Finding(rule, f"it lists {uuid}, which is gone", key=index, flow=uuid)
-    for uuid in _still(client, sorted(there - listed), key_of, exists=True):
+    unlisted = list(_unlisted(client, index, sorted(there - listed)))
+    for uuid in _still(client, unlisted, key_of, exists=True):
         yield Finding(rule, f"it does not list {uuid}", key=index, flow=uuid)
+
+
+def _members(client: Client, index: str) -> Iterator[tuple[bytes, float]]:
+    """Read an index, a page at a time; entries may slip by when others go meanwhile."""
+    start = 0
+    while True:
+        words = (index, start, start + _PAGE - 1, "WITHSCORES")
+        page = client.execute("ZRANGE", *words)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        start += _PAGE
+
+
+def _unlisted(client: Client, index: str, uuids: Sequence[str]) -> Iterator[str]:
+    """Give those that are not in an index after all."""
+    for batch in _pages(uuids):
+        scores = client.execute_many([("ZSCORE", index, uuid) for uuid in batch])
+        for uuid, score in zip(batch, scores, strict=True):
+            if score is None:
+                yield uuid
 
 
 def _pages(uuids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -149,8 +168,13 @@ def _still(
 
 
 def _atom_index(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
-    rows: Mapping[bytes, bytes] = client.execute("HGETALL", keys.atom_index)
-    uuids = sorted({text(uuid) for uuid in rows.values()} - found.flows)
+    flows: set[str] = set()
+    cursor: int | None = None
+    while cursor != 0:
+        words = (keys.atom_index, cursor or 0, "COUNT", _PAGE)
+        cursor, rows = client.execute("HSCAN", *words)
+        flows |= set(map(text, rows.values()))
+    uuids = sorted(flows - found.flows)
     for uuid in _still(client, uuids, _flow_key(keys), exists=False):
         yield Finding(
             "index-atoms",
@@ -161,7 +185,9 @@ def _atom_index(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
 
 
 def _submitted(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
-    listed = set(map(text, client.execute("ZRANGE", keys.submitted, 0, -1)))
+    listed = {text(uuid) for uuid, _since in _members(client, keys.submitted)}
+    unlisted = set(_unlisted(client, keys.submitted, sorted(found.flows - listed)))
+    listed |= found.flows - unlisted
     for batch in _pages(sorted(listed | found.flows)):
         marks = run_each(
             client,

@@ -430,6 +430,23 @@ def test_damage_of_the_namespace_is_told(rule, number, keys, backend, admin):
     )
 
 
+def test_large_indexes_are_read_in_pages(keys, backend, admin):
+    """No call makes the server read all of an index at once."""
+    gone = [f"gone-{number}" for number in range(1200)]
+    admin.zadd(f"{keys.namespace}:flows", dict.fromkeys(gone, 1))
+    admin.zadd(f"{keys.namespace}:submitted", dict.fromkeys(gone, 1))
+    admin.hset(f"{keys.namespace}:atom-index", mapping={each: each for each in gone})
+    sent = []
+    with admin.monitor() as monitor:
+        found = check_namespace(backend)
+        admin.echo("that was all")
+        while "that was all" not in (entry := monitor.next_command())["command"]:
+            sent.append(entry["command"])
+    for rule in ("index-flows", "index-submitted", "index-atoms"):
+        assert sum(each.rule == rule for each in found) == len(gone)
+    assert not [each for each in sent if "HGETALL" in each or "flows 0 -1" in each]
+
+
 SOUND = {
     "redis_version": "7.2.4",
     "maxmemory": 1000,
