@@ -43,7 +43,7 @@ from redisflow.cli.problems import (
     traceback_of,
     without_passwords,
 )
-from redisflow.cli.terminal import debugging, say
+from redisflow.cli.terminal import debugging, is_terminal, say
 
 _EPILOG = """\
 RUN is a run id, the uuid of a flow, or the first four or more characters of that uuid.
@@ -55,6 +55,8 @@ is never cut to a width. REDISFLOW_DEBUG=1 adds the traceback to an error.
 such run, 3 suspended, 4 server not reached or it refused, 5 refused by the state of
 the flow or by a lock, 70 an error inside redisflow, 130 interrupted.
 """
+
+_HELP = ("-h", "--help")
 
 #: Commands whose names are no names in Python.
 _NAMES = {
@@ -68,7 +70,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": list(_HELP)},
 )
 for command, epilog in (
     (run.run, run.EPILOG),
@@ -137,6 +139,9 @@ def main(
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run the program; returns its exit status."""
+    asks_for_help = not arguments or any(word in _HELP for word in arguments)
+    if asks_for_help and not is_terminal(sys.stdout):
+        _keep_help_plain()
     try:
         status = app(
             spelled_out(arguments), standalone_mode=False, prog_name="redisflow"
@@ -146,6 +151,14 @@ def invoke(arguments: Sequence[str]) -> int:
             sys.stderr.write(traceback_of(error))
         return _end(error)
     return int(status or 0)
+
+
+def _keep_help_plain() -> None:
+    """Keep codes out of help that is piped, whatever the environment asks for."""
+    # Costs the time of many imports, which typer, too, has with help alone.
+    from typer import rich_utils  # noqa: PLC0415
+
+    rich_utils.FORCE_TERMINAL = False
 
 
 def _end(error: BaseException) -> int:

@@ -91,6 +91,15 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.parametrize("words", [(), ("--help",), ("show", "-h")])
+def test_help_that_is_piped_has_no_codes(program, words):
+    """Not even where the environment asks for colours."""
+    for name in ("FORCE_COLOR", "GITHUB_ACTIONS"):
+        out = program(*words, status=0 if words else 2, **{name: "1"})
+        assert "Usage: redisflow" in out
+        assert "\x1b" not in out
+
+
 @contextlib.contextmanager
 def _lock(url):
     """Hold a lock with a hostile name."""
