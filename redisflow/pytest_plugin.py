@@ -55,6 +55,13 @@ def redisflow_url(
 
 
 @pytest.fixture
+def redisflow_env(redisflow_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Set ``REDISFLOW_URL`` to the test's namespace, for code that gives no URL."""
+    monkeypatch.setenv("REDISFLOW_URL", redisflow_url)
+    return redisflow_url
+
+
+@pytest.fixture
 def redisflow_backend(redisflow_url: str) -> Iterator[RedisBackend]:
     """Open a backend on the test's namespace."""
     from redisflow.persistence import RedisBackend

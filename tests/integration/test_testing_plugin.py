@@ -51,6 +51,11 @@ def test_is_alone(redisflow_backend, redisflow_namespace):
     keys = redisflow_backend.client.execute("KEYS", "*")
     assert keys == []
 
+def test_gives_no_url(redisflow_env, redisflow_backend):
+    redisflow.run(make_flow, workers=1)
+    books = redisflow_backend.get_connection().get_logbooks()
+    assert len(list(books)) == 1
+
 def test_says_where(redisflow_url, redisflow_server, pytestconfig):
     assert redisflow_url.startswith(redisflow_server.url)
     with open(pytestconfig.rootpath / f"url-{redisflow_server.url[-14:-7]}", "w") as f:
@@ -114,7 +119,7 @@ def test_fixtures_serve_a_users_tests(pytester, workers):
     parallel = ["-n", workers] if workers else ["-p", "no:xdist"]
     done = pytester.runpytest_subprocess("-p", "no:valkey", *parallel)
 
-    done.assert_outcomes(passed=3)
+    done.assert_outcomes(passed=4)
     (note,) = pytester.path.glob("url-*")
     socket = note.read_text().removeprefix("unix://")
     assert not os.path.exists(os.path.dirname(socket))  # noqa: PTH110, PTH120
