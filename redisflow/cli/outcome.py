@@ -18,6 +18,7 @@ from redisflow.cli.problems import Status, one_line, printable
 from redisflow.cli.progress import atoms_of, counts_of, counts_text
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import console_on, duration, say, whole_output
+from redisflow.cli.unreadable import looking
 from redisflow.codec import Codec, Mask, loads_plain
 from redisflow.errors import ValueRefused
 from redisflow.storage import Storage
@@ -78,12 +79,15 @@ def outcome_of(
     elapsed_s: float,
     dead_workers: Sequence[str] = (),
 ) -> Outcome:
-    """Collect what came of a run."""
-    found = {
-        name: value
-        for name, value in storage.fetch_all().items()
-        if not isinstance(value, Failure)
-    }
+    """Collect what came of a run; it came of it, whether it can be read here or not."""
+    with looking(storage.backend):
+        found = {
+            name: value
+            for name, value in storage.fetch_all().items()
+            if not isinstance(value, Failure)
+        }
+        store = storage.injected_values()
+        failures = _failures(storage, state)
     atoms = sorted(atoms_of(storage.mirror), key=lambda atom: atom.node)
     provided = dict.fromkeys(name for atom in atoms for name in atom.provides)
     return Outcome(
@@ -93,8 +97,8 @@ def outcome_of(
         state=state,
         counts=dict(counts_of(storage.mirror)),
         results={name: found[name] for name in provided if name in found},
-        store=storage.injected_values(),
-        failures=_failures(storage, state),
+        store=store,
+        failures=failures,
         dead_workers=dead_workers,
         elapsed_s=elapsed_s,
     )

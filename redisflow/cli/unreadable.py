@@ -1,13 +1,16 @@
 """Values, and runs, that this process cannot read, shown as such.
 
 Who lacks the codec of a flow, or its key, is still to see how the flow goes: names,
-states and times are never encoded. Commands that only look use a backend that says
-"not readable" in place of a value, where others raise `CorruptKey`. A run that is
-damaged is listed as such: it does not keep anybody from seeing the others.
+states and times are never encoded. Commands that only look have a backend that says
+"not readable" in place of a value, where others raise `CorruptKey`; those that run a
+flow have one while they look at what came of it. A run that is damaged is listed as
+such: it does not keep anybody from seeing the others.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from taskflow.types.failure import Failure
@@ -17,8 +20,20 @@ from redisflow.codec import Codec
 from redisflow.errors import CorruptKey
 from redisflow.persistence import RedisBackend
 
-#: What is shown in place of a value.
-UNREADABLE = "(not readable here)"
+
+class _Unreadable(str):
+    """What is shown in place of a value, and of every part of it."""
+
+    __slots__ = ()
+
+    def __getitem__(self, _index: object) -> _Unreadable:
+        return self
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+UNREADABLE = _Unreadable("(not readable here)")
 
 #: The state of a run of which the keys cannot be read.
 DAMAGED = "(unreadable)"
@@ -31,6 +46,17 @@ def backend_to_look(url: str | None) -> RedisBackend:
     backend = RedisBackend.from_url(url)
     backend.codec = _Looking(backend.codec)
     return backend
+
+
+@contextlib.contextmanager
+def looking(backend: RedisBackend) -> Iterator[None]:
+    """Have a backend only look, inside ``with``: nothing is written meanwhile."""
+    codec = backend.codec
+    backend.codec = _Looking(codec)
+    try:
+        yield
+    finally:
+        backend.codec = codec
 
 
 class _Looking(Codec):
@@ -53,7 +79,9 @@ class _Looking(Codec):
             return self._codec.decode_failure(data, key=key)
         except CorruptKey:
             return Failure(
-                exception_str=UNREADABLE, exc_type_names=["Failure"], traceback_str=""
+                exception_str=str(UNREADABLE),
+                exc_type_names=["Failure"],
+                traceback_str="",
             )
 
 

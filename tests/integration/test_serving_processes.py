@@ -198,6 +198,23 @@ def cli(capfd, monkeypatch, url, tmp_path):
     return run
 
 
+def test_results_that_only_workers_can_read(worker, cli):
+    """They are shown as such, and it is a success all the same."""
+    worker()
+    status, out, err = cli("submit", "flows:boxed", "--wait", "--run-id=b")
+    unreadable = "(not readable here)"
+    assert status == 0, err
+    assert out.splitlines()[1:] == [
+        f"box = {unreadable}",
+        f"left = {unreadable}",
+        "total = 2",
+    ]
+
+    status, out, err = cli("submit", "flows:boxed", "--wait", "--run-id=b", "-ojson")
+    assert status == 0, err
+    assert json.loads(out)["results"]["box"] == {"$repr": unreadable}
+
+
 def test_wait_ends_as_run_does(worker, cli, owners, url, tmp_path):
     """0 with results for success, 1 for a failure, 3 when suspended."""
     server = worker()

@@ -11,8 +11,9 @@ from redisflow.engine.serving import Serving
 from redisflow.persistence import RedisBackend
 
 FLOWS = """\
-import os, pathlib, time
+import dataclasses, os, pathlib, time
 from taskflow import task
+from redisflow.codec import register
 from redisflow.errors import NotFound
 from taskflow.patterns import linear_flow, unordered_flow
 
@@ -40,6 +41,20 @@ class Gate(task.Task):
 class Break(task.Task):
     def execute(self):
         raise OSError("the disk is full")
+
+@register(name="submitted.Box")
+@dataclasses.dataclass
+class Box:
+    what: str
+
+class Fill(task.Task):
+    default_provides = ("box", "left")
+
+    def execute(self):
+        return Box("all"), 0
+
+def boxed():
+    return linear_flow.Flow("boxed").add(Fill("fill"), Add("add", inject={"x": 1}))
 
 def factory():
     return linear_flow.Flow("sum").add(Add("add"))
