@@ -225,12 +225,15 @@ class Lines:
     def _tell_atoms(self, mirror: Mirror) -> None:
         atoms = atoms_of(mirror)
         many = len(atoms) > MANY_ATOMS
-        for atom in atoms:
-            state = state_of(atom)
-            if self._states.get(atom.name, "PENDING") != state:
-                self._states[atom.name] = state
-                if not many or state in _FAILED:
-                    self._line(self._text(atom, state))
+        changed = [
+            atom
+            for atom in atoms
+            if self._states.get(atom.name, "PENDING") != state_of(atom)
+        ]
+        for atom in sorted(changed, key=lambda atom: atom.rev):
+            state = self._states[atom.name] = state_of(atom)
+            if not many or state in _FAILED:
+                self._line(self._text(atom, state))
         if many and monotonic() >= self._next_totals:
             self._next_totals = monotonic() + _TOTALS_EVERY_S
             totals = counts_text(counts_of(mirror)).plain

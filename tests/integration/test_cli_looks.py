@@ -457,3 +457,17 @@ def test_what_is_watched_is_read_again(reverted, url, capfd, monkeypatch, words)
     assert len(outs["jsonl"].splitlines()) % 3 == 0
     assert invoke([*words, "--watch", "--url", url]) == 130
     assert pauses[-1] == 2.0
+
+
+def test_lines_tell_atoms_in_the_order_of_their_changes(url, capfd):
+    """Reverts that are seen at once come as they happened: the last atom first."""
+    flow = linear_flow.Flow("line").add(*(Work(name) for name in "abc"))
+    engine = redisflow.load(flow.add(Work("break", "no disk")), run_id="r", url=url)
+    with contextlib.suppress(RuntimeError):
+        engine.run()
+    progress.Lines().show(engine.storage.mirror)
+    engine.storage.backend.close()
+
+    lines = capfd.readouterr().err.splitlines()
+    told = [line.split()[1:3] for line in lines if " flow " not in line]
+    assert told == [[name, "REVERTED"] for name in ("break", "c", "b", "a")]
