@@ -4,11 +4,11 @@ Write a flow as for any TaskFlow engine, and let several worker processes run it
 
     import redisflow
 
-    results = redisflow.run("pipeline.py:make_flow", workers=4, run_id="nightly")
+    results = redisflow.run("pipeline.py:make_flow", workers=4, run_id="order-17")
 
 or take part in it from a process of your own, as many as you like::
 
-    engine = redisflow.load(make_flow(), run_id="nightly")
+    engine = redisflow.load(make_flow(), run_id="order-17")
     engine.run()
 
 Without a URL and without ``REDISFLOW_URL`` the embedded server is used.

@@ -44,10 +44,12 @@ redisflow run pipeline.py --workers 8 --arg path=/srv/data
 
 redisflow run shop.flows:make_order --store order=17 --run-id order-17 -o json
 
-redisflow run pipeline.py --run-id nightly --rerun
+redisflow run pipeline.py --run-id nightly-2026-11-27
 
 Ctrl-C suspends the flow: workers finish the atoms that they are at. The same command
 with the same --run-id resumes it. A second Ctrl-C kills the workers.
+--rerun runs what was reverted as if new; after a success no task is left to run: for
+fresh work use another run id.
 
 [bold]Exit status[/bold]: 0 success, 1 failed or reverted, 2 usage, 3 suspended,
 4 server, 5 refused by state or lock.

@@ -40,10 +40,12 @@ redisflow submit shop.flows:make_order --store order=17 --run-id order-17
 
 redisflow submit shop.flows:make_order --store order=18 --wait -o json
 
-redisflow submit shop.flows:nightly --run-id nightly --rerun
+redisflow submit shop.flows:report --run-id nightly-2026-11-27
 
 The run id is printed on stdout; submitting the same twice is as good as once. With
---wait the results follow. Ctrl-C while it waits ends the waiting, not the flow.
+--wait the results follow. Ctrl-C while it waits ends the waiting, not the flow. --rerun
+runs what was reverted as if new; after a success no task is left to run: for fresh work
+use another run id.
 
 [bold]Exit status[/bold]: 0 submitted, or success; with --wait also 1 failed or reverted
 and 3 suspended, 130 no longer waited for; 2 usage, 4 server, 5 refused: submitted

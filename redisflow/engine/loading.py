@@ -39,7 +39,7 @@ def load(
 
     Every process that loads the same run id shares one flow::
 
-        engine = redisflow.load(make_flow(), run_id="nightly", store={"path": "/srv"})
+        engine = redisflow.load(make_flow(), run_id="order-17", store={"order": 17})
         engine.run()
 
     Args:
