@@ -112,7 +112,8 @@ def submit(
             ``defer_reverts``, ``never_resolve``, ``inject_transient``, ``claim_all``.
 
     Raises:
-        SubmissionDiffers: the run was submitted before with something else.
+        SubmissionDiffers: the run was submitted before with another factory, arguments
+            or options, and ``rerun`` is off; or, until it ends, with another value.
         ConfigError: the factory, the URL or an option cannot be used.
         ValueRefused: an argument or a value cannot be stored; nothing was written.
         StoreError: the server cannot be used.
