@@ -236,6 +236,9 @@ def test_ended_run_is_started_again_on_request_alone(serve, submit, field, index
     submit(store={"x": 1})
     serve(burst=True).join()
     submit()
+    submit(store={"x": 2})
+    with pytest.raises(SubmissionDiffers):
+        submit("failing")
     serve(burst=True).join()
     assert (field("run"), field("submitted"), indexed()) == ("1", "1", [])
 
