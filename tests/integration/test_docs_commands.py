@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.newcomer import MOVING, README, TUTORIAL, commands, modules_of
+from tests.support.newcomer import (
+    MOVING,
+    README,
+    TUTORIAL,
+    commands,
+    modules_of,
+    tutorial_commands,
+)
 from tests.support.servers import ONE_KIND_IS_ENOUGH
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +108,7 @@ def test_the_programs_of_the_readme_run(
 def test_the_tutorial_can_be_typed(folder: Path, environment: dict[str, str]) -> None:
     """A worker is killed while it packs; another one packs again, and ships."""
     modules_of(TUTORIAL, folder)
-    done = typed("".join(commands(TUTORIAL)), folder, environment)
+    done = typed(tutorial_commands(), folder, environment)
     assert done.returncode == 0, done.stderr
     assert "tracking = 'number 1 for a parcel with the goods of lamp-9'" in done.stdout
 

@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from tests.support.newcomer import TUTORIAL, commands, modules_of
+from tests.support.newcomer import TUTORIAL, modules_of, tutorial_commands
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ def test_from_the_clone_to_a_flow_of_ones_own(
     bare["PATH"] = f"{clone}/.venv/bin:{bare['PATH']}"
     try:
         modules_of(TUTORIAL, folder)
-        assert "number 1 for a parcel" in typed("".join(commands(TUTORIAL)), folder)
+        assert "number 1 for a parcel" in typed(tutorial_commands(), folder)
         (folder / "mine.py").write_text(_OWN_FLOW)
         own = typed("redisflow run mine.py --store x=40 --store y=2", folder)
         assert own == "total = 42\n"

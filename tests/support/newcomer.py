@@ -29,6 +29,13 @@ def commands(page: str) -> Iterator[str]:
             yield from (f"{typed}\n" for typed in _TYPED.findall(text))
 
 
+def tutorial_commands() -> str:
+    """Give what is typed in the tutorial; its parcel takes seconds, and no minute."""
+    typed = "".join(commands(TUTORIAL))
+    assert "seconds=60" in typed
+    return typed.replace("seconds=60", "seconds=8")
+
+
 def modules_of(page: str, folder: Path) -> list[str]:
     """Write the modules of a page into a folder; returns its other Python blocks.
 
