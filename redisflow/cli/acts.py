@@ -147,7 +147,8 @@ def choose(
     if not runs and not filtered:
         raise UsageProblem("which runs? Name them, or choose with --state, --name, …")
     if runs:
-        return [_named(backend, text) for text in runs]
+        named = [_named(backend, text) for text in runs]
+        return list({each.flow_uuid: each for each in named}.values())
     damaged = DamagedRuns()
     found = [
         chosen_of(each) for each in readable_of(list_runs(backend, wanted), damaged)

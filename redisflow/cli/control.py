@@ -140,9 +140,11 @@ def _resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
 
 def _cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
     operations.cancel(subject, reason=reason)
-    text = f"{subject.live} worker(s) revert it"
+    text = f"it is reverted, by {subject.live} worker(s) with a lease"
     if not subject.live:
         text = "no worker is alive: whoever runs it next reverts it"
+    elif subject.look().state == states.SUSPENDING:
+        text = "it is being suspended: whoever runs it next reverts it"
     return text, {"workers": subject.live}
 
 

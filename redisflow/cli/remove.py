@@ -113,8 +113,9 @@ def gc(
     """Remove runs that ended long ago, and what gone runs have left behind.
 
     With --older: runs in SUCCESS, REVERTED or FAILURE (or the --state that you name) in
-    which nothing has changed for longer than that, if they are not submitted again. In
-    any case: entries of indexes and logbooks whose flows are gone.
+    which nothing has changed for longer than that, if they are not submitted again;
+    with --limit the oldest of them. In any case: entries of indexes and logbooks whose
+    flows are gone.
     """
     chosen: list[Chosen] = []
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
@@ -126,7 +127,8 @@ def gc(
                 chosen_of(each)
                 for each in readable_of(list_runs(backend, wanted), damaged)
                 if each.updated_at < before and not each.submitted
-            ][:limit]
+            ]
+            chosen = chosen[-limit:] if limit else chosen  # the oldest of them
             damaged.tell()
         elif state or name or limit is not None:
             raise UsageProblem("--state, --name and --limit go with --older")

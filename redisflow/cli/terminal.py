@@ -149,14 +149,15 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask for a yes, unless it was given with ``--yes``.
 
     Raises:
-        UsageProblem: there is nobody to ask.
-        Abort: the answer was no.
+        UsageProblem: there is nobody to ask, or the answer was no.
+        Abort: it was interrupted.
     """
     if yes:
         return
     if not sys.stdin.isatty():
         raise UsageProblem("nobody is there to be asked: --yes does it without")
-    typer.confirm(one_line(question), abort=True, err=True)
+    if not typer.confirm(one_line(question), err=True):
+        raise UsageProblem("the answer was no: nothing was done")
 
 
 @contextlib.contextmanager

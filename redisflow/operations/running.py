@@ -29,9 +29,9 @@ def check_suspend(subject: Subject) -> str:
         InvalidState: it cannot, in the state that it is in.
     """
     state = subject.look().state or states.PENDING
-    if state != states.SUSPENDING and not states.check_flow_transition(
-        state, states.SUSPENDING
-    ):
+    if state in (states.SUSPENDING, states.SUSPENDED):
+        return str(state)
+    if not states.check_flow_transition(state, states.SUSPENDING):
         raise InvalidState(f"the flow is {state}: it cannot be suspended")
     return str(state)
 
@@ -43,7 +43,10 @@ def suspend_run(subject: Subject, *, reason: str = "") -> str:
         InvalidState: it cannot be suspended in the state that it is in.
     """
     storage = subject.storage
-    if check_suspend(subject) != states.SUSPENDING:
+    state = check_suspend(subject)
+    if state == states.SUSPENDED:
+        return state
+    if state != states.SUSPENDING:
         subject.note("suspend", reason)
         moved, old = storage.change_flow_state(states.SUSPENDING)
         if not moved and old != states.SUSPENDING:

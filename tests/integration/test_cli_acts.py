@@ -507,3 +507,26 @@ def test_result_without_what_its_revert_would_need_is_refused(typed, url):
     assert (status, "'gives'" in err) == (5, True)
     assert typed("set-result", "given", "gives", "1", "--yes")[0] == 0
     assert typed("set-result", "given", "takes", "1", "--yes")[0] == 0
+
+
+def test_gc_begins_with_the_oldest(typed, url, admin, namespace):
+    """Whoever removes a few at a time comes to all of them."""
+    for number in range(3):
+        run = redisflow.load(make_flow(), run_id=f"r{number}", url=url)
+        run.run()
+        age = -7_200_000 * (3 - number)
+        admin.hincrby(
+            FlowKeys(namespace, run.storage.flow_uuid).flow, "updated_at", age
+        )
+        admin.zincrby(f"{namespace}:flows", age, run.storage.flow_uuid)
+    words = ("gc", "--older", "1h", "--limit", "1", "--dry-run")
+    assert typed(*words)[1] == "would remove r0\n"
+
+
+def test_suspending_once_more_is_as_good_as_once(load, typed):
+    """So that what is typed again, or scripted, goes on."""
+    engine = load()
+    for _phase in engine.run_iter():
+        engine.suspend()
+    status, _, err = typed("suspend", "nightly", "nightly")
+    assert (status, err.count("is SUSPENDED")) == (0, 1)
