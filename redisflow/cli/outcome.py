@@ -21,7 +21,7 @@ from redisflow.cli.terminal import console_on, duration, say, whole_output
 from redisflow.cli.unreadable import looking
 from redisflow.codec import Codec, Mask, loads_plain
 from redisflow.errors import ValueRefused
-from redisflow.storage import Storage
+from redisflow.storage import Mirror, Storage
 
 #: What a person is shown of results; more of them is in the JSON.
 _NAMES = 100
@@ -133,6 +133,23 @@ def tell(outcome: Outcome) -> None:
         f"run {outcome.run_id}: {outcome.state} after {duration(outcome.elapsed_s)}"
         f" ({counts_text(outcome.counts).plain or 'no atoms'})"
     )
+
+
+def tell_if_idle(outcome: Outcome, mirror: Mirror, since_ms: float) -> None:
+    """Say so if a run that was started once more had nothing to do.
+
+    Args:
+        outcome: what came of it.
+        mirror: of its flow.
+        since_ms: when it was asked for, on the server's clock.
+    """
+    if outcome.state == states.SUCCESS and all(
+        atom.started_at < since_ms for atom in atoms_of(mirror)
+    ):
+        say(
+            "nothing was left to do: all atoms are done;"
+            " 'redisflow reset' puts them back"
+        )
 
 
 def describe_failure(failure: Failure) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from redisflow.cli.options import (
     Url,
     read_pairs,
 )
-from redisflow.cli.outcome import outcome_of, print_outcome
+from redisflow.cli.outcome import outcome_of, print_outcome, tell_if_idle
 from redisflow.cli.problems import FactoryFailed, Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.terminal import say
@@ -199,7 +199,9 @@ def _carry_out(order: _Order) -> Status:
             options=order.options,
             output=progress.output,
         )
+    storage = local.engine.storage
     with local:
+        asked_ms = ServerClock(storage.backend.client).now_ms()
         if local.engine.over:
             say(f"run {order.run_id} has ended before; --rerun starts it once more")
             state = local.run()
@@ -211,13 +213,15 @@ def _carry_out(order: _Order) -> Status:
                 say(f"the workers were killed; {_how_to_resume(order)}")
                 return Status.SUSPENDED
         outcome = outcome_of(
-            local.engine.storage,
+            storage,
             state,
             run_id=local.run_id,
             elapsed_s=monotonic() - began,
             dead_workers=local.dead,
         )
     print_outcome(outcome, order.output, order.mask)
+    if order.rerun:
+        tell_if_idle(outcome, storage.mirror, asked_ms)
     if outcome.status is Status.SUSPENDED:
         say(_how_to_resume(order))
     return outcome.status

@@ -21,7 +21,7 @@ from redisflow.cli.options import (
     Url,
     read_pairs,
 )
-from redisflow.cli.outcome import outcome_of, print_outcome
+from redisflow.cli.outcome import outcome_of, print_outcome, tell_if_idle
 from redisflow.cli.problems import Status
 from redisflow.cli.progress import Progress, make_progress
 from redisflow.cli.reports import json_text
@@ -103,6 +103,7 @@ def submit(
     options = {name: value for name, value in given.items() if value is not None}
     values = read_pairs("--store", store or ())
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        asked_ms = ServerClock(backend.client).now_ms() if rerun else None
         placed = place(
             backend, call, run_id=run_id, store=values, rerun=rerun, options=options
         )
@@ -115,7 +116,8 @@ def submit(
         elif not placed.servers:
             say("no worker serves yet: 'redisflow worker --allow …' will take it up")
         if wait:
-            raise typer.Exit(_follow(backend, placed, output, Mask(mask or ())))
+            status = _follow(backend, placed, output, Mask(mask or ()), asked_ms)
+            raise typer.Exit(status)
 
 
 def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
@@ -135,9 +137,21 @@ def _print_placed(placed: Submitted, output: Output, *, wait: bool) -> None:
 
 
 def _follow(
-    backend: RedisBackend, placed: Submitted, output: Output, mask: Mask
+    backend: RedisBackend,
+    placed: Submitted,
+    output: Output,
+    mask: Mask,
+    rerun_ms: float | None,
 ) -> Status:
-    """Wait for the end of a run; returns the status for it."""
+    """Wait for the end of a run; returns the status for it.
+
+    Args:
+        backend: where it is.
+        placed: what came of submitting it.
+        output: what is printed on standard output.
+        mask: hides secret values there.
+        rerun_ms: when it was asked to start once more, if it was.
+    """
     began = monotonic()
     connection = backend.get_connection()
     detail = connection.get_flow_details(placed.flow_uuid, lazy=True)
@@ -153,6 +167,8 @@ def _follow(
         storage, state, run_id=placed.run_id, elapsed_s=monotonic() - began
     )
     print_outcome(outcome, output, mask)
+    if rerun_ms is not None:
+        tell_if_idle(outcome, storage.mirror, rerun_ms)
     if outcome.state == states.SUSPENDED:
         say("submitting it again resumes it")
     return outcome.status

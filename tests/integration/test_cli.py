@@ -48,6 +48,10 @@ FLOWS = """
         def execute(self):
             raise OSError("the disk is full")
 
+    class Choose(task.Task):
+        def execute(self):
+            pathlib.Path("fine").read_text()
+
     class Odd(task.Task):
         def execute(self):
             return {"hosts": [object()]}
@@ -62,6 +66,9 @@ FLOWS = """
 
     def failing():
         return linear_flow.Flow("failing").add(Tags("tags"), Break("break"))
+
+    def choosy():
+        return linear_flow.Flow("choosy").add(Tags("tags"), Choose("choose"))
 
     def odd():
         return linear_flow.Flow("odd").add(Odd("odd"))
@@ -235,8 +242,22 @@ def test_an_ended_run_is_started_again_only_on_request(cli, r1):
     assert (again.returncode, again.stdout) == (0, first.stdout)
     assert "has ended before; --rerun" in again.stderr
     assert r1.get("run") == "1"
-    assert cli(*order, "--rerun").returncode == 0
+    anew = cli(*order, "--rerun")
+    assert anew.returncode == 0
     assert r1.get("run") == "2"
+    assert "nothing was left to do: all atoms are done" in anew.stderr
+    assert "nothing was left" not in first.stderr + again.stderr
+
+
+@pytest.mark.slow
+def test_a_rerun_that_had_something_to_do(cli, folder):
+    """It is not said to have done nothing."""
+    order = ("run", "flows.py:choosy", "-w", 1, "--run-id", "r1")
+    assert cli(*order).returncode == 1
+    (folder / "fine").touch()
+    anew = cli(*order, "--rerun")
+    assert anew.returncode == 0
+    assert "nothing was left" not in anew.stderr
 
 
 def test_a_failed_flow_ends_with_1(cli):

@@ -228,6 +228,12 @@ def test_wait_ends_as_run_does(worker, cli, owners, url, tmp_path):
     assert re.fullmatch(r"[0-9a-f]{12}\n", out)
     assert "break: OSError: the disk is full" in err
 
+    assert "nothing was left to do" not in err
+    again = ("submit", "flows", "--wait", "--store", "x=2", "--run-id=a", "--rerun")
+    status, out, err = cli(*again)
+    assert (status, out) == (0, "a\ntotal = 3\n"), err
+    assert "nothing was left to do: all atoms are done" in err
+
     store = f"gate={tmp_path}/open-"
     order = ("submit", "flows:gated", "--wait", "--store", store, "--run-id", "r1")
     with _meanwhile(lambda: _suspend(url, owners, tmp_path)):
