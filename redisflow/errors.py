@@ -1,4 +1,4 @@
-"""Every exception that leaves redisflow; three stand with what raises them.
+"""Every exception that leaves redisflow; two stand with what raises them.
 
 ::
 
@@ -24,7 +24,7 @@
     │  ├─ StructureMismatch     joining a running flow with another structure
     │  └─ SubmissionDiffers     submitting a run once more as something else
     ├─ FlowCancelled            (+ taskflow ExecutionFailure) somebody had it reverted
-    ├─ WorkersFailed            no worker process can take part: engine.children
+    ├─ WorkersFailed            no worker process can take part
     └─ WorkerLost               an atom cost too many workers; stored as its failure
 
 What TaskFlow's code catches is also TaskFlow's class, so that code written for
@@ -239,6 +239,18 @@ class FlowCancelled(RedisFlowError, exceptions.ExecutionFailure):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)  # type: ignore[no-untyped-call]  # as TaskFlow
+
+
+class WorkersFailed(RedisFlowError):
+    """The workers could not take part in the flow; says what the last one told.
+
+    Attributes:
+        error: the name of the exception that the worker met, or "".
+    """
+
+    def __init__(self, message: str, *, error: str = "") -> None:
+        super().__init__(message)
+        self.error = error
 
 
 class WorkerLost(RedisFlowError):

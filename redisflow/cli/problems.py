@@ -15,7 +15,6 @@ from enum import IntEnum
 from taskflow import exceptions
 
 from redisflow import errors
-from redisflow.engine.children import WorkersFailed
 
 
 class Status(IntEnum):
@@ -71,7 +70,7 @@ _PARAMETERS = re.compile(r"([?&]\w*passw\w*=)[^&\s'\"]*", re.IGNORECASE)
 
 def status_of(error: BaseException) -> Status:
     """Tell with which status the program ends for an error."""
-    if isinstance(error, WorkersFailed):
+    if isinstance(error, errors.WorkersFailed):
         # A worker met it: all that came from there is the name of its class.
         return _status_of_class(_class_named(error.error))
     return _status_of_class(type(error))
@@ -79,7 +78,7 @@ def status_of(error: BaseException) -> Status:
 
 def _class_named(name: str) -> type[BaseException]:
     found = getattr(errors, name, None) or getattr(exceptions, name, None)
-    return found if isinstance(found, type) else WorkersFailed
+    return found if isinstance(found, type) else errors.WorkersFailed
 
 
 def _status_of_class(kind: type[BaseException]) -> Status:

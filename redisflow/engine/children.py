@@ -27,9 +27,9 @@ from redisflow.codec import dumps_plain, loads_plain
 from redisflow.engine.membership import sweep, worker_id
 from redisflow.errors import (
     ConfigError,
-    RedisFlowError,
     StructureMismatch,
     Unavailable,
+    WorkersFailed,
 )
 from redisflow.storage import Storage
 
@@ -43,18 +43,6 @@ _STARTED_S = 60.0
 
 #: What a worker can meet that no other worker will fare better with.
 _HOPELESS = {"ConfigError": ConfigError, "StructureMismatch": StructureMismatch}
-
-
-class WorkersFailed(RedisFlowError):
-    """The workers could not take part in the flow; says what the last one told.
-
-    Attributes:
-        error: the name of the exception that the worker met, or "".
-    """
-
-    def __init__(self, message: str, *, error: str = "") -> None:
-        super().__init__(message)
-        self.error = error
 
 
 @dataclass(slots=True)

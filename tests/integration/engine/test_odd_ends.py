@@ -17,9 +17,9 @@ from taskflow.persistence import models
 
 import redisflow
 from redisflow import observing
-from redisflow.engine.children import Child, Children, End, WorkersFailed
+from redisflow.engine.children import Child, Children, End
 from redisflow.engine.executors import PoolExecutor
-from redisflow.errors import ConfigError, FlowCancelled
+from redisflow.errors import ConfigError, FlowCancelled, WorkersFailed
 from redisflow.scripts import catalogue
 from tests.support.eventually import eventually
 from tests.support.noting import Note, line, running
