@@ -27,7 +27,9 @@ it as the script's signature. Times are the server's, in milliseconds.
 
 Scripts are sent by the SHA-1 of their text (`EVALSHA`), and as text where the server
 does not have it. They are safe to be sent twice: a repeated request leaves the same
-state and is given the same answer.
+state and is given the same answer. `heed_sent` is what scripts do with `sent`: a
+request that a network kept until its process had sent others is refused, and changes
+nothing.
 """
 
 
