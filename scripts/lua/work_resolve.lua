@@ -66,7 +66,8 @@ local nodes = tonumber(read('HGET', keys.flow, 'nodes')) or 0
 local blocked = read('HGET', keys.missing, node.number .. ':revert')
 local mine = tonumber(read('HGET', keys.claims, '#' .. args.worker)) or 1
 -- Where it was given a result meanwhile there is nothing to decide.
-local undecided = atom and atom.state == 'FAILURE' and not flow.reverting
+local given = atom and atom.type == 'task' and atom.state == 'SUCCESS'
+local undecided = not given and not flow.reverting
 if undecided and controller then
   -- What is to be reverted for good is not tried again.
   local intention = controller.intention == 'REVERT' and 'REVERT' or args.strategy

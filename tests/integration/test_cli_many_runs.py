@@ -12,7 +12,7 @@ from taskflow.patterns import linear_flow
 import redisflow
 from redisflow.cli.app import invoke
 from redisflow.cli.listing import PAGE, WantedRuns, list_runs
-from redisflow.keys import flow_uuid_of
+from redisflow.keys import book_uuid_of, flow_uuid_of
 from tests.support.aging import age_indexes
 
 MANY = 10_000
@@ -49,7 +49,8 @@ def many_runs(backend, url, admin, namespace):
             uuid = flow_uuid_of(f"r{number}", namespace)
             state = states.FAILURE if number % EVERY == 0 else states.SUCCESS
             mine = {"uuid": uuid, "meta:run_id": f'"r{number}"', "state": state}
-            times = {"created_at": old, "updated_at": old, "book": f"book-{number}"}
+            book_uuid = book_uuid_of(uuid)
+            times = {"created_at": old, "updated_at": old, "book": book_uuid}
             flow = keys.of_flow(uuid).flow
             if state == states.FAILURE:  # these are removed: they have all keys
                 for key in whole:
@@ -58,9 +59,9 @@ def many_runs(backend, url, admin, namespace):
                 pipe.copy(first.atoms, keys.of_flow(uuid).atoms)
             pipe.hset(flow, mapping=pattern | mine | times)
             pipe.zadd(keys.flows, {uuid: old + number})
-            pipe.zadd(keys.books, {f"book-{number}": old + number})
-            book = {"uuid": f"book-{number}", "name": "r", f"flow:{uuid}": 1}
-            pipe.hset(keys.book(f"book-{number}"), mapping=book)
+            pipe.zadd(keys.books, {book_uuid: old + number})
+            book = {"uuid": book_uuid, "name": "r", f"flow:{uuid}": 1}
+            pipe.hset(keys.book(book_uuid), mapping=book)
             index = {f"{uuid}-{n}": uuid for n in range(3)}
             pipe.hset(keys.atom_index, mapping=index)
             if number % 1000 == 999:

@@ -422,7 +422,7 @@ def test_somebody_is_asked(url, tmp_path):
     old = f"dir://{tmp_path}/flows"
     with connected(old) as connection:
         connection.save_logbook(make_book())
-    for answer, status in ((b"n\n", 130), (b"y\n", 0)):
+    for answer, status in ((b"n\n", 2), (b"y\n", 0)):
         ours, theirs = pty.openpty()
         with os.fdopen(ours, "wb", buffering=0) as terminal:
             terminal.write(answer)

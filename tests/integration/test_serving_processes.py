@@ -18,7 +18,7 @@ import redisflow
 from redisflow.cli.app import invoke
 from redisflow.keys import Keys, flow_uuid_of
 from tests.support.eventually import eventually
-from tests.support.submitted import FLOWS
+from tests.support.submitted import BOXES, FLOWS
 
 PROGRAM = (sys.executable, "-m", "redisflow.cli")
 ROOT = Path(redisflow.__file__).parents[1]
@@ -37,7 +37,7 @@ def environment(url):
 @pytest.fixture
 def started(tmp_path, environment):
     """Start the program, with its lines in files; it ends with the test."""
-    (tmp_path / "flows.py").write_text(FLOWS)
+    (tmp_path / "flows.py").write_text(BOXES)
     with contextlib.ExitStack() as stack:
 
         def start(*arguments):

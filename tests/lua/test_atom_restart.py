@@ -74,7 +74,7 @@ def test_workers_at_work_are_in_its_way(flow):
 def test_who_is_not_in_the_structure_has_nothing_after_it(flow):
     """LOOSE and UNKNOWN: nothing is changed."""
     ended(flow, "a")
-    flow.call("atom_ensure", rest=["loose", "task", "1.0", "loose-uuid", "{}"])
+    flow.call("atom_ensure", rest=["loose", "task", "1.0", "loose-uuid", "{}", ""])
     before = flow.contents()
 
     assert restart(flow, "loose") == ["LOOSE"]

@@ -11,9 +11,8 @@ from redisflow.engine.serving import Serving
 from redisflow.persistence import RedisBackend
 
 FLOWS = """\
-import dataclasses, os, pathlib, time
+import os, pathlib, time
 from taskflow import task
-from redisflow.codec import register
 from redisflow.errors import NotFound
 from taskflow.patterns import linear_flow, unordered_flow
 
@@ -42,20 +41,6 @@ class Break(task.Task):
     def execute(self):
         raise OSError("the disk is full")
 
-@register(name="submitted.Box")
-@dataclasses.dataclass
-class Box:
-    what: str
-
-class Fill(task.Task):
-    default_provides = ("box", "left")
-
-    def execute(self):
-        return Box("all"), 0
-
-def boxed():
-    return linear_flow.Flow("boxed").add(Fill("fill"), Add("add", inject={"x": 1}))
-
 def factory():
     return linear_flow.Flow("sum").add(Add("add"))
 
@@ -77,6 +62,30 @@ def misses():
     note("misses")
     raise NotFound("no such order")
 """
+
+#: More of them: with a class that only one module of a process can register.
+BOXES = (
+    FLOWS
+    + """\
+
+import dataclasses
+from redisflow.codec import register
+
+@register(name="submitted.Box")
+@dataclasses.dataclass
+class Box:
+    what: str
+
+class Fill(task.Task):
+    default_provides = ("box", "left")
+
+    def execute(self):
+        return Box("all"), 0
+
+def boxed():
+    return linear_flow.Flow("boxed").add(Fill("fill"), Add("add", inject={"x": 1}))
+"""
+)
 
 
 class Served:

@@ -100,7 +100,7 @@ def test_what_is_whole_is_told():
 
     assert (found.run_id, found.flow_uuid, found.own) == ("nightly", "F1", True)
     assert (found.names, found.links, found.entries, found.results) == (1, 1, 2, 1)
-    assert (found.atoms, found.workers, found.lines) == ({"u1"}, ["w1"], 15)
+    assert (found.atoms, found.workers, found.lines) == ({"u1": "a"}, ["w1"], 15)
 
 
 def test_people_can_read_it():
