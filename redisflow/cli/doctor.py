@@ -91,17 +91,20 @@ def doctor(
     if reason and not repair:
         raise UsageProblem("--reason says why something is repaired: add --repair")
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
-        flows = [find_flow(backend, run)] if run is not None else _all_flows(backend)
+        # First, so that a server that other commands refuse is looked at, too.
         findings = [] if run is not None else check_server(backend.client)
         mended: list[Finding] = []
-        if repair and not dry_run:
-            mended = [] if run is not None else repair_namespace(backend)
+        flows: list[str] = []
+        if all(finding.rule != "server-old" for finding in findings):
+            flows = _all_flows(backend) if run is None else [find_flow(backend, run)]
+            if repair and not dry_run:
+                mended = [] if run is not None else repair_namespace(backend)
+                for uuid in flows:
+                    mended += repair_flow(backend, uuid, reason=reason)
+            if run is None:
+                findings += check_namespace(backend)
             for uuid in flows:
-                mended += repair_flow(backend, uuid, reason=reason)
-        if run is None:
-            findings += check_namespace(backend)
-        for uuid in flows:
-            findings += check_flow(backend, uuid)
+                findings += check_flow(backend, uuid)
     _print(findings, mended, len(flows), output, would=dry_run)
     errors = any(finding.severity is Severity.ERROR for finding in findings)
     return Status.STATE if errors else Status.SUCCESS
@@ -168,7 +171,7 @@ def _line(finding: Finding, lead: str) -> Text:
     line = Text(lead)
     line.append(f"{finding.severity} ", _STYLES[finding.severity])
     line.append(finding.rule, "bold")
-    where = finding.key or "server"
+    where = finding.key or f"server {finding.node}".rstrip()
     line.append(f"  {printable(finding.message)}  ({printable(where)})")
     return line
 
@@ -181,5 +184,6 @@ def _document(finding: Finding) -> dict[str, object]:
         "message": finding.message,
         "key": finding.key or None,
         "flow_uuid": finding.flow or None,
+        "node": finding.node or None,
         "repairable": finding.repairable,
     }

@@ -25,7 +25,7 @@ from redis.exceptions import AskError, NoScriptError
 from redisflow.client import connect
 from redisflow.client.access import check_access
 from redisflow.client.attempts import Attempts
-from redisflow.client.connect import Handle, ServerInfo
+from redisflow.client.connect import Handle, Report, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
 from redisflow.client.history import Histories, Witness
 from redisflow.client.lines import Lines
@@ -71,6 +71,7 @@ class Client:
         self._handle: Handle | None = None
         self._lines = Lines()
         self._seen = False
+        self._examined = False
         #: When the server could not be reached last, on the local clock.
         self.troubled_at = -math.inf
         self._opening = threading.Lock()
@@ -275,6 +276,16 @@ class Client:
         """Ask each primary for sections of INFO; an empty list if the user may not."""
         return self._run(lambda handle: connect.reports(handle, *sections), None)
 
+    def examine(self, sections: Sequence[str], settings: Sequence[str]) -> list[Report]:
+        """Ask each primary for sections of INFO and for settings, as far as it tells.
+
+        It is not refused for what it is, here and in later calls: that is for who asks.
+        """
+        self._examined = True
+        return self._run(
+            lambda handle: connect.examine(handle, sections, settings), None
+        )
+
     def sibling(self, *, timeout_s: float | None = None) -> Client:
         """Make another client of the same server, with connections of its own.
 
@@ -378,7 +389,7 @@ class Client:
             path = _embedded_path() if self.config.kind == "embedded" else None
             handle = connect.connect(self.config, self._options, path)
             if not self._seen:
-                for info in connect.look(handle):
+                for info in () if self._examined else connect.look(handle):
                     connect.check(info, self.config)
                 if self.config.username is not None:
                     check_access(handle, self.config)

@@ -7,6 +7,7 @@ as bytes, and named in the server's list of clients, if the user may do that.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -101,6 +102,21 @@ class ServerInfo:
     role: str
     maxmemory: int
     maxmemory_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a primary tells of itself.
+
+    Attributes:
+        node: its address in a cluster; "" for a single server.
+        info: its INFO, as redis-py reads it; None if the user may not ask.
+        settings: what CONFIG GET tells; None if the user may not ask.
+    """
+
+    node: str
+    info: Mapping[str, Any] | None
+    settings: Mapping[str, str] | None
 
 
 def options_of(config: Config, histories: Histories) -> dict[str, Any]:
@@ -302,13 +318,39 @@ def _info(found: Mapping[str, Any]) -> ServerInfo:
 
 def reports(handle: Handle, *sections: str) -> list[Mapping[str, Any]]:
     """Ask each primary for sections of INFO; an empty list if the user may not."""
-    targets: list[dict[str, Any]] = [{}]
-    if isinstance(handle, RedisCluster):
-        targets = [{"target_nodes": node} for node in handle.get_primaries()]
     try:
-        return [_report(handle, sections, target) for target in targets]
+        return [_report(handle, sections, target) for _, target in _targets(handle)]
     except redis.exceptions.NoPermissionError:
         return []
+
+
+def examine(
+    handle: Handle, sections: Sequence[str], settings: Sequence[str]
+) -> list[Report]:
+    """Ask each primary for sections of INFO and for settings, as far as it tells."""
+    found = []
+    for node, target in _targets(handle):
+        info: Mapping[str, Any] | None = None
+        with contextlib.suppress(redis.exceptions.NoPermissionError):
+            info = _report(handle, sections, target)
+        found.append(Report(node, info, _settings(handle, settings, target)))
+    return found
+
+
+def _targets(handle: Handle) -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(handle, RedisCluster):
+        return [("", {})]
+    return [(str(n.name), {"target_nodes": n}) for n in handle.get_primaries()]
+
+
+def _settings(
+    handle: Handle, names: Sequence[str], target: Mapping[str, Any]
+) -> Mapping[str, str] | None:
+    try:
+        found: Any = handle.execute_command("CONFIG GET", *names, **target)
+    except redis.ResponseError:  # not allowed, or, of a hosted server, not there
+        return None
+    return cast(Mapping[str, str], found)
 
 
 def _report(

@@ -37,9 +37,14 @@ RULES: Mapping[str, Rule] = {
     # The server
     "server-old": Rule(_ERROR, "Redis is 7.0, Valkey 7.2 or newer"),
     "server-evicts": Rule(_ERROR, "the server never evicts keys"),
+    "server-evicted": Rule(_ERROR, "no key was evicted since the server's start"),
     "server-forgets": Rule(_WARNING, "the server keeps an append-only file"),
+    "server-syncs-late": Rule(
+        _WARNING, "the append-only file is on the disk within a second"
+    ),
     "server-cannot-save": Rule(_ERROR, "the last save to disk went well"),
     "server-full": Rule(_WARNING, "a tenth of maxmemory is free"),
+    "server-no-room": Rule(_ERROR, "maxmemory is not reached"),
     "server-unbounded": Rule(_NOTE, "maxmemory is set"),
     "server-replica": Rule(_ERROR, "the server is a primary"),
     "server-alone": Rule(_NOTE, "a replica is connected"),
@@ -116,6 +121,7 @@ class Finding:
         key: the key in Redis; "" where it is about the server.
         flow: uuid of the flow; "" where it is about none.
         mendable: whether this one can be mended, of a rule that can.
+        node: the server's address, where it is one of a cluster's.
     """
 
     rule: str
@@ -123,6 +129,7 @@ class Finding:
     key: str = ""
     flow: str = ""
     mendable: bool = True
+    node: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -135,5 +142,6 @@ class Finding:
         return self.mendable and RULES[self.rule].repairable
 
     def __str__(self) -> str:
-        at = f" ({self.key})" if self.key else ""
+        where = self.key or self.node
+        at = f" ({where})" if where else ""
         return f"{self.severity} {self.rule}: {self.message}{at}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from redisflow.client import OLDEST, Client
+from redisflow.client import OLDEST, Client, Report
 from redisflow.doctor.findings import Finding
 
 _FULL = 0.9
 _LAG_S = 10
-_SECTIONS = ("server", "memory", "persistence", "replication")
+_SECTIONS = ("server", "memory", "persistence", "replication", "stats")
+_SETTINGS = ("appendfsync",)
 
 
 def check_server(client: Client) -> list[Finding]:
@@ -19,12 +21,24 @@ def check_server(client: Client) -> list[Finding]:
     Raises:
         StoreError: the server did not answer.
     """
-    reports = client.reports(*_SECTIONS)
-    if not reports:
-        return [
-            Finding("server-silent", "this user may not ask for INFO: nothing is known")
-        ]
-    return [finding for report in reports for finding in judge(report)]
+    return [
+        dataclasses.replace(finding, node=report.node)
+        for report in client.examine(_SECTIONS, _SETTINGS)
+        for finding in _judge(report)
+    ]
+
+
+def _judge(report: Report) -> Iterator[Finding]:
+    if report.info is None:
+        silent = "this user may not ask for INFO: nothing is known"
+        yield Finding("server-silent", silent)
+        return
+    yield from judge(report.info)
+    if report.settings is None:
+        silent = "this user may not ask for CONFIG: appendfsync is not known"
+        yield Finding("server-silent", silent)
+    elif _has_file(report.info):
+        yield from judge_settings(report.settings)
 
 
 def judge(report: Mapping[str, Any]) -> Iterator[Finding]:
@@ -37,6 +51,15 @@ def judge(report: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _memory(report)
     yield from _persistence(report)
     yield from _replication(report)
+
+
+def judge_settings(settings: Mapping[str, str]) -> Iterator[Finding]:
+    """Give what is to be said of the settings of a server with an append-only file."""
+    if settings.get("appendfsync") == "no":
+        yield Finding(
+            "server-syncs-late",
+            "appendfsync is no: the host's end loses half a minute of writes",
+        )
 
 
 def _version(report: Mapping[str, Any]) -> Iterator[Finding]:
@@ -54,15 +77,19 @@ def _memory(report: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "server-evicts", f"maxmemory-policy is {policy}, and should be noeviction"
         )
+    if evicted := int(report.get("evicted_keys", 0)):
+        yield Finding("server-evicted", f"{evicted:,} keys were evicted")
     limit, used = int(report.get("maxmemory", 0)), int(report.get("used_memory", 0))
     if not limit:
         yield Finding("server-unbounded", "maxmemory is not set: the host may run full")
+    elif used >= limit:
+        yield Finding("server-no-room", f"{used:,} of {limit:,} bytes are in use")
     elif used > limit * _FULL:
         yield Finding("server-full", f"{used:,} of {limit:,} bytes are in use")
 
 
 def _persistence(report: Mapping[str, Any]) -> Iterator[Finding]:
-    if str(report.get("aof_enabled", 0)) != "1":
+    if not _has_file(report):
         yield Finding(
             "server-forgets",
             "appendonly is off: a restart loses what came after the last snapshot",
@@ -74,6 +101,10 @@ def _persistence(report: Mapping[str, Any]) -> Iterator[Finding]:
     ):
         if report.get(name, "ok") != "ok":
             yield Finding("server-cannot-save", f"{what} failed: {report[name]}")
+
+
+def _has_file(report: Mapping[str, Any]) -> bool:
+    return str(report.get("aof_enabled", 0)) == "1"
 
 
 def _replication(report: Mapping[str, Any]) -> Iterator[Finding]:

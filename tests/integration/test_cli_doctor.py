@@ -88,6 +88,19 @@ def test_json_is_one_document(keys, url, admin, capfd):
     assert "changes" in {each["rule"] for each in document["repaired"]}
 
 
+def test_server_that_evicts_is_examined(keys, url, admin, capfd):
+    """Other commands refuse it with status 4; the doctor says what is wrong."""
+    admin.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert invoke(["ls", "--url", url]) == 4
+        assert invoke(["doctor", "--url", url]) == 5
+    finally:
+        admin.config_set("maxmemory-policy", "noeviction")
+    told = capfd.readouterr()
+    assert "error server-evicts  maxmemory-policy is allkeys-lru" in told.out
+    assert "looked at 1 flow: 1 error" in told.err
+
+
 def test_flow_that_nobody_knows(url, capfd):
     """A mistake in the command: status 2, one line."""
     assert invoke(["doctor", "nowhere", "--url", url]) == 2

@@ -11,6 +11,7 @@ import redis
 
 from redisflow.client import Client
 from redisflow.config import parse_url
+from redisflow.doctor import check_server
 from redisflow.errors import Refused, Unavailable
 from tests.support.eventually import eventually
 
@@ -36,6 +37,11 @@ def test_calls_work_in_a_cluster(client):
     info = client.server_info()
     assert info is not None
     assert info.role == "master"
+
+
+def test_doctor_names_the_node(client, node):
+    """What is found of a server in a cluster says of which."""
+    assert {each.node for each in check_server(client)} == {f"127.0.0.1:{node}"}
 
 
 def test_block_in_a_cluster(client, node):

@@ -20,7 +20,7 @@ from redisflow.doctor import (
     repair_flow,
     repair_namespace,
 )
-from redisflow.doctor.server import judge
+from redisflow.doctor.server import check_server, judge
 from redisflow.errors import FlowCancelled
 from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.random_flows import draw_shape
@@ -468,7 +468,9 @@ SOUND = {
         ("server-forgets", {"aof_enabled": 0}),
         ("server-cannot-save", {"rdb_last_bgsave_status": "err"}),
         ("server-cannot-save", {"aof_last_write_status": "err"}),
+        ("server-evicted", {"evicted_keys": 1}),
         ("server-full", {"used_memory": 950}),
+        ("server-no-room", {"used_memory": 1000}),
         ("server-unbounded", {"maxmemory": 0}),
         ("server-replica", {"role": "slave"}),
         ("server-alone", {"connected_slaves": 0}),
@@ -480,3 +482,19 @@ def test_settings_of_a_server(rule, changed):
     """What INFO says of a server is judged; a sound one gives nothing to say."""
     assert list(judge(SOUND)) == []
     assert [each.rule for each in judge({**SOUND, **changed})] == [rule]
+
+
+@pytest.mark.parametrize(
+    ("value", "rules"), [("no", {"server-syncs-late"}), ("always", set())]
+)
+def test_setting_that_only_config_tells(value, rules, backend, admin):
+    """The server is asked when the append-only file is written to the disk."""
+    before = admin.config_get("appendfsync", "appendonly")
+    admin.config_set("appendonly", "yes")
+    admin.config_set("appendfsync", value)
+    try:
+        found = {each.rule for each in check_server(backend.client)}
+    finally:
+        for name, old in before.items():
+            admin.config_set(name, old)
+    assert found & {"server-syncs-late", "server-silent"} == rules
