@@ -106,6 +106,7 @@ def stop(*, timeout_s: float = 10.0) -> bool:
 
     Raises:
         Unavailable: it did not end in time, or refused to.
+        ConfigError: its files cannot be written.
     """
     deadline = time.monotonic() + timeout_s
     at = places.existing()
@@ -237,6 +238,10 @@ def _start_lock(path: Path, *, deadline: float) -> Iterator[int]:
             raise Unavailable(
                 f"another process has been starting or ending the embedded server"
                 f" for too long ({error})"
+            ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"the embedded server cannot be started or ended from here: {error}"
             ) from error
         yield lock
 

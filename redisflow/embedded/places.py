@@ -115,7 +115,10 @@ def make_private(directory: Path) -> None:
         ConfigError: it cannot be made, or is not the user's own.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkdir's own parents would have the mode that the umask leaves them.
+        for missing in [d for d in reversed(directory.parents) if not d.exists()]:
+            missing.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             raise ConfigError(f"{directory} is not a directory of this user's own")

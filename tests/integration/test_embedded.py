@@ -587,6 +587,24 @@ class TestPrograms:
         with pytest.raises(ConfigError, match=r"file/redisflow.*REDISFLOW_URL"):
             embedded.ensure_running()
 
+    def test_files_that_cannot_be_written(self, home: Path) -> None:
+        """Ending a server says which file it cannot lock."""
+        lock = home / "redisflow" / "start.lock"
+        lock.mkdir(parents=True)
+        with pytest.raises(ConfigError, match=r"cannot be .* ended .*/start\.lock"):
+            embedded.stop()
+        lock.rmdir()
+
+    def test_folders_are_private_whatever_the_umask(self, home: Path) -> None:
+        """Also those above the state directory that were not there."""
+        before = os.umask(0)
+        try:
+            places.make_private(home / ".local" / "state" / "redisflow")
+        finally:
+            os.umask(before)
+        for made in (".local", ".local/state", ".local/state/redisflow"):
+            assert stat.S_IMODE((home / made).stat().st_mode) == 0o700
+
 
 @pytest.mark.usefixtures("some_server")
 @pytest.mark.parametrize("orphaned", [False, True])
