@@ -30,9 +30,10 @@ from redis.connection import (
     UnixDomainSocketConnection,
 )
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
-from redisflow.client.faults import Fault, hopeless
+from redisflow.client import tls
+from redisflow.client.faults import Fault, NoSentinel, hopeless
 from redisflow.client.history import Histories
 from redisflow.client.packing import packer
 from redisflow.config import Config
@@ -77,6 +78,9 @@ _OURS = frozenset(
         *("maint_notifications_config", "event_dispatcher", "himport_registry"),
     }
 )
+#: How the values of options are read from a URL.
+_READERS = {**URL_QUERY_ARGUMENT_PARSERS, "ssl_min_version": tls.version_of}
+
 _SECTIONS = ("server", "memory", "replication")
 
 #: The oldest server of each kind that can be used.
@@ -127,8 +131,27 @@ def options_of(config: Config, histories: Histories) -> dict[str, Any]:
         histories: told of each server that a connection is made to.
 
     Raises:
-        ConfigError: an option that redis-py does not have, or a value it cannot read.
+        ConfigError: an option that redis-py does not have, a value it cannot read, or
+            a file or cipher of TLS that cannot be used.
     """
+    options = _given(config)
+    if (most := options["max_connections"]) < _FEWEST_CONNECTIONS:
+        least = _FEWEST_CONNECTIONS
+        raise ConfigError(f"max_connections {most}: {least} at least, one for waiting")
+    if config.tls:
+        tls.check(options)
+    name = options.pop("client_name", "redisflow")
+    options["redis_connect_func"] = functools.partial(_greet, name, histories)
+    if config.username is not None:
+        options["username"] = config.username
+    if config.password is not None:
+        options["password"] = config.password
+    if _HAS_MAINTENANCE:
+        options["maint_notifications_config"] = _no_maintenance()
+    return options
+
+
+def _given(config: Config) -> dict[str, Any]:
     known = _known_options(config.kind, config.tls)
     options: dict[str, Any] = {
         "socket_timeout": min(SOCKET_TIMEOUT_S, config.deadline_s),
@@ -138,22 +161,11 @@ def options_of(config: Config, histories: Histories) -> dict[str, Any]:
     for name, value in config.options.items():
         if name not in known:
             raise ConfigError(f"{name}: no setting, and no option of {config.address}")
-        read: Any = URL_QUERY_ARGUMENT_PARSERS.get(name)
+        read: Any = _READERS.get(name)
         try:
             options[name] = read(value) if read and isinstance(value, str) else value
         except ValueError:
             raise ConfigError(f"{name} {value!r}: redis-py cannot read it") from None
-    if (most := options["max_connections"]) < _FEWEST_CONNECTIONS:
-        least = _FEWEST_CONNECTIONS
-        raise ConfigError(f"max_connections {most}: {least} at least, one for waiting")
-    name = options.pop("client_name", "redisflow")
-    options["redis_connect_func"] = functools.partial(_greet, name, histories)
-    if config.username is not None:
-        options["username"] = config.username
-    if config.password is not None:
-        options["password"] = config.password
-    if _HAS_MAINTENANCE:
-        options["maint_notifications_config"] = _no_maintenance()
     return options
 
 
@@ -237,12 +249,41 @@ def connect(config: Config, options: Mapping[str, Any], path: str | None) -> Han
     return redis.Redis.from_pool(pool)
 
 
+class _Sentinels(Sentinel):
+    """Sentinels that say what keeps all of them from answering, for `judge`."""
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        """Ask one after the other for the primary; whoever knows it is asked first."""
+        failures: list[Exception] = []
+        asked = tuple(self.sentinels)
+        for sentinel in asked:
+            try:
+                primaries: Any = sentinel.sentinel_masters()
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                failures.append(error)
+                continue
+            state = primaries.get(service_name)
+            if state and self._is_up(state, service_name):
+                others = (each for each in asked if each is not sentinel)
+                self.sentinels = [sentinel, *others]
+                return state["ip"], state["port"]
+        if len(failures) == len(asked):
+            raise NoSentinel(failures)
+        raise MasterNotFoundError(service_name)
+
+    def _is_up(self, state: Mapping[str, Any], service_name: str) -> bool:
+        check: Any = self.check_master_state
+        return bool(check(state, service_name))
+
+
 def _sentinel(config: Config, options: dict[str, Any]) -> redis.Redis:
     shared = ("socket_", "ssl_")
     own: dict[str, Any] = {k: v for k, v in options.items() if k.startswith(shared)}
     own |= {"retry": options["retry"], "ssl": config.tls}
     own |= {"username": config.sentinel_username, "password": config.sentinel_password}
-    sentinel = Sentinel(list(config.hosts), sentinel_kwargs=own)
+    sentinel: Any = _Sentinels(  # type: ignore[no-untyped-call]  # as redis-py has it
+        list(config.hosts), sentinel_kwargs=own
+    )
     if config.tls:
         options = {**options, "ssl": True}
     handle: redis.Redis = sentinel.master_for(str(config.service), **options)

@@ -31,8 +31,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import redis
 from redis.exceptions import (
@@ -101,6 +101,18 @@ class ServerError(StoreError):
         self.text = text
 
 
+class NoSentinel(redis.ConnectionError):
+    """No sentinel answers.
+
+    Attributes:
+        failures: what each of them met.
+    """
+
+    def __init__(self, failures: Sequence[Exception]) -> None:
+        super().__init__("no sentinel answers")
+        self.failures = failures
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What one failed attempt means.
@@ -144,7 +156,7 @@ def judge(error: Exception, *, sent: bool, seen: bool) -> Fault:
     match error:
         case redis.AuthenticationError() | AuthorizationError():
             return refused(str(error))
-        case MasterNotFoundError():
+        case NoSentinel() | MasterNotFoundError():
             return _no_primary(error, seen=seen)
         case redis.ConnectionError() | redis.TimeoutError():
             return _no_connection(error, doubt, seen=seen)
@@ -220,11 +232,19 @@ def _no_connection(error: Exception, doubt: Outcome, *, seen: bool) -> Fault:
 
 
 def _no_primary(error: Exception, *, seen: bool) -> Fault:
-    if "AuthenticationError" in str(error) and not seen:
+    if not isinstance(error, NoSentinel):
+        reason = "no sentinel knows a primary of that name that is up"
+        return _passing(reason, network=True)
+    if not seen and any(
+        isinstance(each, redis.AuthenticationError) for each in error.failures
+    ):
         return refused(
             "the sentinels' password (sentinel_password) is wrong or missing"
         )
-    return _passing("no sentinel knows a primary of that name that is up", network=True)
+    faults = [_no_connection(each, "not applied", seen=seen) for each in error.failures]
+    # What waiting does not mend comes first.
+    found = next((fault for fault in faults if not fault.passing), faults[-1])
+    return replace(found, reason=f"no sentinel answers: {found.reason}")
 
 
 def _no_cluster(error: Exception, doubt: Outcome, *, seen: bool) -> Fault:

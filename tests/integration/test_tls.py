@@ -19,7 +19,7 @@ from taskflow.persistence import models
 import redisflow
 from redisflow.client import Client
 from redisflow.config import parse_url
-from redisflow.errors import Unavailable
+from redisflow.errors import ConfigError, Unavailable
 from tests.support.certificates import Authority
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer, free_port
@@ -146,11 +146,35 @@ def test_a_wrong_password_of_the_key_is_not_told(tls, authority):
     certificate, key = authority.issue("locked", password=b"right")
     url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority.path}&deadline_s=1"
     url += f"&ssl_certfile={certificate}&ssl_keyfile={key}&ssl_password=hush-hush"
-    with Client(parse_url(url)) as client:
-        assert "hush-hush" not in repr(client)
-        with pytest.raises(Unavailable) as caught:
-            client.execute("PING")
+    with pytest.raises(ConfigError, match=f"ssl_keyfile {key}") as caught:
+        Client(parse_url(url))
     assert "hush-hush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_options_that_cannot_be_used_are_named_at_once(authority):
+    """The option, and its file; nobody is asked for the password of a key."""
+    certificate, key = authority.issue("shut", password=b"right")
+    plain, _ = authority.issue("plain")
+    for query, told in (
+        ("ssl_ca_certs=/nowhere.crt", "ssl_ca_certs /nowhere.crt: No such file"),
+        (f"ssl_ca_certs={key}", f"ssl_ca_certs {key}: "),
+        ("ssl_ca_path=/nowhere", "ssl_ca_path /nowhere: No such file"),
+        ("ssl_ciphers=BOGUS", "ssl_ciphers 'BOGUS': "),
+        ("ssl_min_version=TLSv9", "ssl_min_version 'TLSv9': "),
+        (f"ssl_certfile={plain}&ssl_keyfile=/nowhere", "ssl_keyfile /nowhere: No such"),
+        (f"ssl_keyfile={key}", f"ssl_keyfile {key}: it takes ssl_certfile"),
+        (f"ssl_certfile={certificate}&ssl_keyfile={key}", "give ssl_password"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            Client(parse_url(f"rediss://127.0.0.1:1?{query}"))
+        assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3", "771"])
+def test_the_least_version_has_a_name(url, version):
+    """Python's names are taken, and its numbers."""
+    with Client(parse_url(f"{url}&ssl_min_version={version}")) as client:
+        assert client.execute("TIME")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +236,26 @@ def test_a_primary_that_sentinels_name(authority, tmp_path):
                 storage = redisflow.Storage(models.FlowDetail("f", "f-1"), backend)
                 storage.inject({"x": 1})
                 assert storage.fetch("x") == 1
+            for bad, told in (
+                (url.partition("?")[0] + "?deadline_s=90", "certificate verify failed"),
+                (url.replace("/main/", "/other/").replace("=30", "=1"), "knows a"),
+            ):
+                with (
+                    Client(parse_url(bad)) as client,
+                    pytest.raises(Unavailable, match=f"no sentinel .*{told}"),
+                ):
+                    client.execute("PING")
         finally:
             process.kill()
             process.wait()
             log.close()
+
+
+def test_sentinels_that_are_away_are_told_from_those_that_know_no_primary():
+    """The error has what kept the sentinels from answering."""
+    url = f"redis+sentinel://127.0.0.1:{free_port()}/main/0?deadline_s=0.3"
+    with (
+        Client(parse_url(url)) as client,
+        pytest.raises(Unavailable, match=r"no sentinel answers: .*refused"),
+    ):
+        client.execute("PING")
