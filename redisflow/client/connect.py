@@ -135,11 +135,12 @@ def options_of(config: Config, histories: Histories) -> dict[str, Any]:
             a file or cipher of TLS that cannot be used.
     """
     options = _given(config)
-    if (most := options["max_connections"]) < _FEWEST_CONNECTIONS:
+    most = options["max_connections"]
+    if not isinstance(most, int) or most < _FEWEST_CONNECTIONS:
         least = _FEWEST_CONNECTIONS
-        raise ConfigError(f"max_connections {most}: {least} at least, one for waiting")
-    if config.tls:
-        tls.check(options)
+        raise ConfigError(
+            f"max_connections {most!r}: a number, {least} at least: one is for waiting"
+        )
     name = options.pop("client_name", "redisflow")
     options["redis_connect_func"] = functools.partial(_greet, name, histories)
     if config.username is not None:

@@ -107,7 +107,7 @@ RULES: Mapping[str, Rule] = {
     # A flow: its results
     "result-flags": Rule(_ERROR, "records tell which results are stored"),
     "history": Rule(_ERROR, "retries have as many entries as is counted"),
-    "value": Rule(_WARNING, "values can be read by the default codec"),
+    "value": Rule(_WARNING, "values can be read by the doctor's codec"),
 }
 
 
