@@ -156,7 +156,8 @@ def _follow(journal: Journal, shown: _Shown, follow: Follow) -> bool:
         if follow is Follow.NO or (journal.over and follow is Follow.END):
             return True
         if not (told or journal.over):
-            told = shown.say_who_is_awaited()
+            with contextlib.suppress(Unavailable):  # the next reading says it
+                told = shown.say_who_is_awaited()
 
 
 def _status(backend: RedisBackend, uuid: str, journal: Journal) -> Status:
