@@ -201,8 +201,9 @@ def kill_at_random_with_parent(
 ) -> None:
     """Kill workers of a flow of 200 atoms; their parent replaces them."""
     striker = stage.striker
-    # The first early: a run of such short tasks may be over before a slow machine looks.
-    schedule = [draw.randrange(5, 40), *sorted(draw.sample(range(40, 180), kills - 1))]
+    # The first early: such short tasks may be over before a slow machine looks.
+    later = draw.sample(range(40, 180), kills - 1)
+    schedule = [draw.randrange(5, 40), *sorted(later)]
     outcomes: list[str] = []
     gate = stage.gate("mixed")
     with local_run(stage, "mixed", workers=3, gate=str(gate)) as local:
