@@ -15,6 +15,7 @@ from taskflow import states
 from taskflow.types.failure import Failure
 
 from redisflow.cli.clock import iso_time
+from redisflow.cli.flows import cancelled_by, is_submitted
 from redisflow.cli.outcome import describe_failure, failure_line
 from redisflow.cli.situation import Claim, Situation, node_of
 from redisflow.cli.terminal import duration, worker_text
@@ -62,10 +63,10 @@ def is_over(situation: Situation) -> bool:
 def reasons_of_flow(situation: Situation) -> Iterator[Reason]:
     """Say what keeps all of a flow from going on."""
     fields, record = situation.fields, situation.view.record
-    if (cancelled := fields.get("cancelled")) is not None:
-        who, _, reason = cancelled.partition(" ")
-        text = f"cancelled by {worker_text(who)}" + (f": {reason}" if reason else "")
-        yield Reason("cancelled", text, {"who": who, "reason": reason})
+    if (cancelled := cancelled_by(fields)) is not None:
+        reason = f": {cancelled['reason']}" if cancelled["reason"] else ""
+        text = f"cancelled by {worker_text(cancelled['who'])}{reason}"
+        yield Reason("cancelled", text, cancelled)
     if is_over(situation):
         yield from _end(situation)
         return
@@ -163,7 +164,7 @@ def _not_begun(situation: Situation) -> Reason:
 
 def _submitted(situation: Situation, what: str) -> Reason | None:
     """Say who may take up a run that is left to workers; None if it is not."""
-    if int(situation.fields.get("submitted") or 0) <= situation.view.record.ended:
+    if not is_submitted(situation.fields):
         return None
     servers = situation.servers
     text = f"{what}, and {servers} serving worker(s) may take it up, if allowed to"
@@ -179,7 +180,8 @@ def _starting(situation: Situation, starter: str) -> Reason:
         text = f"{who} was starting the run and is dead: whoever comes next starts it"
     else:
         text = f"{who} is starting the run; its lease goes on for {duration(left)}"
-    return Reason("starting", text, {"worker": starter, "lease_left_s": left})
+    left_s = None if left is None else round(left, 3)
+    return Reason("starting", text, {"worker": starter, "lease_left_s": left_s})
 
 
 def _lock(situation: Situation) -> Iterator[Reason]:

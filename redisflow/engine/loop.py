@@ -7,7 +7,6 @@ queue, or, while nothing runs here, straight from the server.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import queue
@@ -165,9 +164,14 @@ class Loop:
         """Send what has ended here after the loop: it is refused, and kept aside."""
         while not self._events.empty():
             event = self._events.get()
-            if event is not _HINT:
-                with contextlib.suppress(FlowLost, StoreError, CancelledError):
-                    self._record(*event, capacity=0)
+            if event is _HINT:
+                continue
+            try:
+                self._record(*event, capacity=0)
+            except (FlowLost, CancelledError):
+                continue
+            except StoreError:
+                return  # nor will the server take the others
 
     def _hold(self, handout: Handout) -> None:
         for item in handout.items:
