@@ -161,7 +161,10 @@ class Loop:
             self._let_go(self._todo.popleft())
 
     def hand_in_late(self) -> None:
-        """Send what has ended here after the loop: it is refused, and kept aside."""
+        """Send what has ended here after the loop.
+
+        Where the run is over by then it is refused, and kept aside.
+        """
         while not self._events.empty():
             event = self._events.get()
             if event is _HINT:

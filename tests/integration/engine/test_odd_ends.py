@@ -19,7 +19,8 @@ import redisflow
 from redisflow import observing
 from redisflow.engine.children import Child, Children, End
 from redisflow.engine.executors import PoolExecutor
-from redisflow.errors import ConfigError, FlowCancelled, WorkersFailed
+from redisflow.engine.worker import Worker
+from redisflow.errors import ConfigError, FlowCancelled, Unavailable, WorkersFailed
 from redisflow.scripts import catalogue
 from tests.support.eventually import eventually
 from tests.support.noting import Note, line, running
@@ -125,6 +126,28 @@ def test_drained_engine_ends_a_run_in_which_nothing_is_left(open_run, waits):
         gate.set()
         run.result(20)
     assert engine.storage.get_flow_state() == states.SUCCESS
+
+
+def test_what_ends_after_an_exception_is_not_done_again(
+    open_run, notes, waits, monkeypatch
+):
+    """What other threads were amid is waited for, and recorded."""
+    make, _begun, gate = waits
+    complete, cut = Worker.complete, []
+
+    def fail_once(*arguments):
+        if cut:
+            return complete(*arguments)
+        gate.set()
+        cut.append("the server is away")
+        raise Unavailable(*cut)
+
+    monkeypatch.setattr(Worker, "complete", fail_once)
+    flow = unordered_flow.Flow("f").add(make(), Note("b", notes))
+    engine = open_run(flow, executor="threads", max_workers=2)
+    with pytest.raises(Unavailable, match="away"):
+        engine.run()
+    assert engine.storage.get_atom_state("waits") == states.SUCCESS
 
 
 def test_pool_of_processes_is_refused(load, notes):
