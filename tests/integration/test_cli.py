@@ -27,7 +27,7 @@ SOON_S = 40.0
 pytestmark = [pytest.mark.timeout(120), pytest.mark.one_server]
 
 FLOWS = """
-    import pathlib, time
+    import multiprocessing, pathlib, time
     from taskflow import task
     from taskflow.patterns import linear_flow, unordered_flow
 
@@ -52,6 +52,13 @@ FLOWS = """
         def execute(self):
             pathlib.Path("fine").read_text()
 
+    class Forks(task.Task):
+        default_provides = "sum"
+
+        def execute(self):
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                return sum(pool.map(abs, [-1, -2]))
+
     class Odd(task.Task):
         def execute(self):
             return {"hosts": [object()]}
@@ -69,6 +76,9 @@ FLOWS = """
 
     def choosy():
         return linear_flow.Flow("choosy").add(Tags("tags"), Choose("choose"))
+
+    def forks():
+        return linear_flow.Flow("forks").add(Forks("forks"))
 
     def odd():
         return linear_flow.Flow("odd").add(Odd("odd"))
@@ -322,6 +332,13 @@ def test_a_signal_suspends_and_the_same_command_resumes(cli, started, number, r1
     done = cli(*order, "--run-id", "r1")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "tags = (1, {2})\n"
+
+
+def test_processes_that_a_task_forks_can_be_ended(cli):
+    """Signals end them as they would anywhere: the handlers are their parent's."""
+    done = cli("run", "flows.py:forks", "-w", 1)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "sum = 3\n"
 
 
 def test_a_signal_before_the_run_is_on_is_not_lost(cli, started, r1, gate):

@@ -231,6 +231,18 @@ def test_burst_ends_when_nothing_is_left(serve, submit, field, indexed):
     assert indexed() == []
 
 
+def test_entries_that_are_dropped_hide_no_others(  # noqa: PLR0917  # fixtures
+    serve, submit, field, admin, namespace, monkeypatch
+):
+    """What moves up in the index while it is read is read nevertheless."""
+    monkeypatch.setattr(submissions, "_PAGE", 2)
+    gone = {f"gone-{number}": number + 1 for number in range(4)}
+    admin.zadd(Keys(namespace).submitted, gone)
+    submit(store={"x": 1})
+    serve(burst=True).join()
+    assert field("state") == "SUCCESS"
+
+
 def test_ended_run_is_started_again_on_request_alone(serve, submit, field, indexed):
     """Without rerun the outcome stays, with it the next run is served."""
     submit(store={"x": 1})
