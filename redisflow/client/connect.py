@@ -141,6 +141,8 @@ def options_of(config: Config, histories: Histories) -> dict[str, Any]:
         raise ConfigError(
             f"max_connections {most!r}: a number, {least} at least: one is for waiting"
         )
+    if config.tls:
+        tls.check(options)
     name = options.pop("client_name", "redisflow")
     options["redis_connect_func"] = functools.partial(_greet, name, histories)
     if config.username is not None:

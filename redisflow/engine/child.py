@@ -33,7 +33,8 @@ def main() -> int:
     report: int = task["report"]
     sys.path[:] = [os.fsdecode(entry.encode("latin-1")) for entry in task["path"]]
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # several workers share it
+        # Several workers share it: whole lines, also where Python is not to buffer.
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
     os.set_inheritable(report, False)  # noqa: FBT003  # the library's signature
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  # for good
     try:
