@@ -1,4 +1,4 @@
-"""How many commands does an operation cost?
+"""How many round trips does an operation cost?
 
 MONITOR tells what the server has received, from every connection; the commands that
 scripts run are marked in it and left out. Per atom it is the difference between a long
@@ -23,6 +23,9 @@ from redisflow.scripts import catalogue
 
 #: What changes many records, some tens in each call.
 _STEPS = ("graph_save", "plan_step")
+
+#: What goes along with another command, in one pipeline: the revision of what is fetched.
+_ALONG = ("HGET",)
 _END = "redisflow-benchmarks-end"
 
 
@@ -54,7 +57,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         more = long.copy()
         more.subtract(short)
         whole = more.total() / (2 * count)
-        for step in _STEPS:
+        for step in (*_STEPS, *_ALONG):
             del more[step]
         yield Row(
             f"round trips: {what}",
