@@ -24,7 +24,7 @@ from redisflow.scripts import catalogue
 #: What changes many records, some tens in each call.
 _STEPS = ("graph_save", "plan_step")
 
-#: What goes along with another command, in one pipeline: the revision of what is fetched.
+#: What goes along with another command in one pipeline: the revision of its atom.
 _ALONG = ("HGET",)
 _END = "redisflow-benchmarks-end"
 
