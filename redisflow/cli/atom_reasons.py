@@ -96,8 +96,8 @@ def _of_rest(situation: Situation, atom: AtomRecord) -> str:
     """Say what the state of an atom means that waits for nothing."""
     state = state_of(atom)
     if atom.type == "retry" and state == states.SUCCESS:
-        tries = f", for the {atom.entries}th time" if atom.entries > 3 else ""  # noqa: PLR2004
-        return f"it has let what comes after it begin{tries}"
+        tries = "once" if atom.entries == 1 else f"{atom.entries:,} times"
+        return f"it has let what comes after it begin {tries}"
     text = _STATES.get(state, f"it is {state}")
     if state in (states.RUNNING, states.REVERTING):
         if is_over(situation):

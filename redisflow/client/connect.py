@@ -284,7 +284,7 @@ def _sentinel(config: Config, options: dict[str, Any]) -> redis.Redis:
     own: dict[str, Any] = {k: v for k, v in options.items() if k.startswith(shared)}
     own |= {"retry": options["retry"], "ssl": config.tls}
     own |= {"username": config.sentinel_username, "password": config.sentinel_password}
-    sentinel: Any = _Sentinels(  # type: ignore[no-untyped-call]  # as redis-py has it
+    sentinel: Any = _Sentinels(  # type: ignore[no-untyped-call]  # redis-py has no types
         list(config.hosts), sentinel_kwargs=own
     )
     if config.tls:

@@ -119,7 +119,7 @@ def runs(url, backend):
 def _run(engine):
     try:
         engine.run()
-    except Exception:  # noqa: BLE001  as it should
+    except Exception:  # noqa: BLE001  the flow fails on purpose
         return
 
 

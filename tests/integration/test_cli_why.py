@@ -250,6 +250,20 @@ def test_a_retry_puts_back_what_comes_after_it(flow, why):
     assert "is being put back, to be tried again by w1" in _texts(why("?r"))
 
 
+def test_how_often_a_retry_has_begun_what_comes_after_it(flow, why):
+    """Once, and then once more for each try."""
+    flow.line("?r", "a").start()
+    flow.complete(flow.take().item, payload="1")
+    assert _texts(why("?r")) == "it has let what comes after it begin once"
+    flow.complete(flow.take().item, "FAILURE", payload=_failure())
+    flow.do(flow.take().item, state="RETRY ?r")
+    flow.step()
+    flow.complete(flow.take().item, "REVERTED")
+    flow.do(flow.take().item)
+    assert str(flow.take().item) == "execute a"
+    assert _texts(why("?r")) == "it has let what comes after it begin 2 times"
+
+
 def test_a_plan_in_progress(flow, why):
     """A change of many records: nothing is handed out until it is done."""
     flow.line("a", "b").start()

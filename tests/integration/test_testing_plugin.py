@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from taskflow import task
@@ -295,7 +296,7 @@ class Noting(Observer):
 
     def began(self, work):
         """Note it."""
-        with open(os.environ["NOTES"], "a") as notes:  # noqa: PTH123
+        with Path(os.environ["NOTES"]).open("a") as notes:
             notes.write(f"{work.atom}\n")
 
 
