@@ -88,7 +88,7 @@ def test_scripts_are_forgotten_all_the_time(own, tmp_path):
     """SCRIPT FLUSH between and under the calls: nobody sees anything of it."""
     stage = Stage(own.url, own.client, tmp_path)
     flushes = 0
-    with stage.crew("mixed", LEASE_S) as crew:
+    with stage.crew("mixed", 10 * LEASE_S) as crew:
         for _ in range(3):
             crew.start()
         eventually(lambda: len({note.pid for note in stage.notes}) == 3, 30)
