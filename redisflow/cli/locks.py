@@ -32,9 +32,9 @@ from redisflow.cli.problems import UsageProblem, printable
 from redisflow.cli.reports import Report, json_text, show_report
 from redisflow.cli.terminal import BUSY, DOUBTFUL, confirm, duration, say, whole_output
 from redisflow.cli.unreadable import DamagedRuns
+from redisflow.engine.membership import operator_id
 from redisflow.errors import CorruptKey, InvalidState
 from redisflow.keys import LockKeys
-from redisflow.operations import operator_id
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_each, run_many
 from redisflow.rwlock import FlowLock, LockOwner, ReaderWriterLock

@@ -237,7 +237,7 @@ def _watch(local: LocalRun, order: _Order, progress: Progress) -> str:
         progress.begin(title, clock, storage.mirror)
 
         def suspend() -> None:
-            local.suspend()
+            local.suspend(f"interrupted by {interrupts.received}")
             progress.note(
                 f"{interrupts.received}: suspending; workers finish what they are at"
                 " (once more: they are killed)"

@@ -15,6 +15,7 @@ from redisflow.cli.options import (
     MaskOption,
     Output,
     OutputOption,
+    ReasonOption,
     RetentionOption,
     RunIdOption,
     StoreOption,
@@ -90,6 +91,7 @@ def submit(
         bool,
         typer.Option("--wait", help="Follow the run to its end, as 'run' does."),
     ] = False,
+    reason: ReasonOption = "",
     url: Url = None,
     output: OutputOption = Output.HUMAN,
     mask: MaskOption = None,
@@ -105,7 +107,13 @@ def submit(
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         asked_ms = ServerClock(backend.client).now_ms() if rerun else None
         placed = place(
-            backend, call, run_id=run_id, store=values, rerun=rerun, options=options
+            backend,
+            call,
+            run_id=run_id,
+            store=values,
+            rerun=rerun,
+            options=options,
+            reason=reason,
         )
         _print_placed(placed, output, wait=wait)
         if placed.ended is not None:

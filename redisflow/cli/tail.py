@@ -318,9 +318,4 @@ def _notes(entry: Entry) -> list[str]:
         notes.append(f"by {worker_text(entry.worker)}")
     if entry.attempt:
         notes.append(f"attempt {entry.attempt}")
-    notes += [
-        f"{name}: {value}"
-        for name, value in entry.more.items()
-        if name != "op_id"  # for scripts alone
-    ]
-    return notes
+    return [*notes, *(f"{name}: {value}" for name, value in entry.more.items())]

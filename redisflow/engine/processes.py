@@ -96,6 +96,7 @@ class LocalRun:
         self._stops = False
         #: Whether it was asked for here; what has not begun cannot be told yet.
         self._asked = False
+        self._reason = ""
         #: Whether it was left so by an earlier run; that is gone on with.
         self._left_suspending = True
         with contextlib.ExitStack() as undoing:
@@ -181,16 +182,21 @@ class LocalRun:
             watch(self.engine.storage.mirror)
         return outcome
 
-    def suspend(self) -> None:
-        """Ask all workers of the flow, here and elsewhere, to stop after their atom."""
+    def suspend(self, reason: str = "") -> None:
+        """Ask all workers of the flow, here and elsewhere, to stop after their atom.
+
+        Args:
+            reason: why, for people.
+        """
         self._stops = self._asked = True
+        self._reason = reason
         self.engine.compile()
         self._ask_to_suspend()
 
     def _ask_to_suspend(self) -> None:
         """Tell the workers; while the run is being started, they cannot be told."""
         with contextlib.suppress(InvalidState):
-            self.engine.suspend()
+            self.engine.suspend(self._reason)
 
     @property
     def _begun(self) -> bool:
@@ -313,7 +319,7 @@ def run(
         try:
             outcome = local.run()
         except KeyboardInterrupt:
-            local.suspend()
+            local.suspend("interrupted")
             local.run()
             raise
         if outcome != states.SUCCESS:

@@ -195,10 +195,16 @@ class SharedEngine(base.Engine):
             )
         reset_flow(self._storage, structure, self.atom_notifier, self._notify)
 
-    def suspend(self) -> None:
-        """Ask all workers of the flow to stop after what they are doing."""
+    def suspend(self, reason: str = "") -> None:
+        """Ask all workers of the flow to stop after what they are doing.
+
+        Args:
+            reason: why, for people.
+        """
         self._compiled("suspend")
-        moved, old = self._storage.change_flow_state(states.SUSPENDING)
+        moved, old = self._storage.change_flow_state(
+            states.SUSPENDING, act="suspend", reason=reason
+        )
         if moved:
             move = Move(old, states.SUSPENDING)
             course = self._course

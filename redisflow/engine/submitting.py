@@ -24,7 +24,7 @@ from redisflow.arguments import INJECTOR
 from redisflow.codec.masking import MASKED, Mask
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id, find_run, store_run
-from redisflow.engine.membership import worker_id
+from redisflow.engine.membership import operator_id, worker_id
 from redisflow.engine.settings import Settings
 from redisflow.engine.submissions import Submissions
 from redisflow.errors import ConfigError, SubmissionDiffers, ValueRefused
@@ -136,8 +136,20 @@ def place(
     store: Mapping[str, Any] | None = None,
     rerun: bool = False,
     options: Mapping[str, Any] | None = None,
+    act: str = "submit",
+    reason: str = "",
 ) -> Submitted:
     """Submit a flow on a backend, as `submit` does.
+
+    Args:
+        backend: where to.
+        call: makes the flow.
+        run_id: names the flow; None makes a random one.
+        store: values for the flow.
+        rerun: start a run that has ended once more.
+        options: of the engines of all workers.
+        act: what the journal calls it.
+        reason: why, for the journal.
 
     Raises:
         RedisFlowError: as `submit` does.
@@ -154,7 +166,9 @@ def place(
     uuid = str(detail.uuid)
     submissions = Submissions(backend)
     submissions.add(uuid, submissions.now_ms())
-    reply = _mark(backend, run_id, uuid, words, values, rerun=rerun)
+    reply = _mark(
+        backend, run_id, uuid, words, values, rerun=rerun, act=act, reason=reason
+    )
     run = int(reply.fields[0])
     if reply.status == "ENDED":
         submissions.drop(uuid)
@@ -208,6 +222,8 @@ def _mark(
     values: Sequence[Argument],
     *,
     rerun: bool,
+    act: str,
+    reason: str,
 ) -> Reply:
     """Run the script; what was stored counts as the same if it reads as equal."""
     scripts = backend.scripts_of(uuid)
@@ -224,6 +240,9 @@ def _mark(
             options=words.options,
             rerun=int(rerun),
             request=request,
+            who=operator_id(),
+            act=act,
+            reason=reason,
             atom=injector,
             name=INJECTOR,
         )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from redisflow.engine.loading import META_RUN_ID
+from redisflow.engine.membership import operator_id
 from redisflow.errors import CorruptKey, FlowLost, InvalidState, SchemaTooNew
 from redisflow.keys import SCHEMA, FlowKeys, flow_uuid_of
 from redisflow.moving.form import (
@@ -27,7 +28,6 @@ from redisflow.moving.form import (
     fields_of,
     text_of,
 )
-from redisflow.operations import operator_id
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_many
 

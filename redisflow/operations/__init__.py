@@ -2,7 +2,7 @@
 
 An act goes through the same kind of script as the work itself: it looks at the lock,
 at who is alive and at what is held, and refuses with `InvalidState` where the state of
-the flow forbids it. Who did it and why stands in the flow's journal before it is done,
+the flow forbids it. The same script writes who did it and why into the flow's journal,
 as an entry with ``act`` and ``reason``; what the act changes is journaled as ever.
 
 What begins with ``check`` or ``would`` refuses as the act would, and changes nothing.
@@ -33,7 +33,7 @@ from redisflow.operations.running import (
     suspend_run,
     wait_until_suspended,
 )
-from redisflow.operations.subject import Subject, operator_id
+from redisflow.operations.subject import Subject
 
 __all__ = [
     "Garbage",
@@ -45,7 +45,6 @@ __all__ = [
     "check_set_result",
     "check_suspend",
     "collect_garbage",
-    "operator_id",
     "remove_run",
     "reset_atom",
     "resume_run",

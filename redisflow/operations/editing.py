@@ -38,7 +38,6 @@ def reset_atom(
     """
     atom = subject.storage.mirror.atom(name)
     would_reset(subject, name, alone=alone)
-    subject.note(f"reset {name}", reason)
     who, since = subject.request()
     while True:
         reply = subject.scripts.call(
@@ -48,6 +47,8 @@ def reset_atom(
             alone=int(alone),
             who=who,
             since=since,
+            act=f"reset {name}",
+            reason=reason,
         )
         if reply.status == "OK":
             break
@@ -195,7 +196,6 @@ def set_result(
     payload = (
         codec.encode_failure(result) if failed else codec.encode(result, name=name)
     )
-    subject.note(f"set-result {name}", reason)
     state = states.FAILURE if failed else states.SUCCESS
     who, since = subject.request()
     while True:
@@ -207,6 +207,8 @@ def set_result(
             payload=payload,
             who=who,
             since=since,
+            act=f"set-result {name}",
+            reason=reason,
         )
         if reply.status != "PLAN":
             break

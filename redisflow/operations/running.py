@@ -47,9 +47,19 @@ def suspend_run(subject: Subject, *, reason: str = "") -> str:
     if state == states.SUSPENDED:
         return state
     if state != states.SUSPENDING:
-        subject.note("suspend", reason)
-        moved, old = storage.change_flow_state(states.SUSPENDING)
-        if not moved and old != states.SUSPENDING:
+        who, since = subject.request()
+        reply = subject.scripts.call(
+            "flow_transition",
+            to=states.SUSPENDING,
+            forced=0,
+            who=who,
+            since=since,
+            act="suspend",
+            reason=reason,
+        )
+        storage.mirror.suspect()
+        old = reply.fields[0].decode()
+        if reply.status != "MOVED" and old != states.SUSPENDING:
             raise InvalidState(f"the flow is {old}: it cannot be suspended")
     if not subject.live:
         settle_run(storage, subject.look().run)
@@ -97,8 +107,14 @@ def resume_run(subject: Subject, *, reason: str = "") -> int:
         InvalidState: it is not suspended, or it was never submitted.
     """
     given, backend = check_resume(subject), subject.storage.backend
-    subject.note("resume", reason)
-    placed = place(backend, given.call, run_id=given.run_id, options=given.options)
+    placed = place(
+        backend,
+        given.call,
+        run_id=given.run_id,
+        options=given.options,
+        act="resume",
+        reason=reason,
+    )
     return placed.servers
 
 
@@ -121,8 +137,6 @@ def cancel(subject: Subject, *, reason: str = "") -> None:
         InvalidState: it has not begun, or it is over.
     """
     check_cancel(subject)
-    flow = subject.look()
-    if flow.fields.get("cancelled_run") != str(flow.run):
-        subject.note("cancel", reason)
-    cancel_run(subject.storage, flow.run, reason=reason, who=subject.who)
+    run = subject.look().run
+    cancel_run(subject.storage, run, reason=reason, who=subject.who)
     subject.look()

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import itertools
-import os
-import secrets
 
+from redisflow.engine.membership import operator_id
 from redisflow.errors import FlowLost
 from redisflow.persistence import FlowRecord, RedisBackend
 from redisflow.storage import Storage
 
 #: Counted in the process: two subjects on one flow are not to be taken for each other.
 _requests = itertools.count(1)
-
-
-def operator_id() -> str:
-    """Name who acts, for the journal: host, process and user."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        user = str(os.getuid())
-    return f"{os.uname().nodename[:24]}:{os.getpid()}:{user}"
 
 
 class Subject:
@@ -69,15 +58,3 @@ class Subject:
         mirror = self.storage.mirror
         number = next(_requests)
         return f"{self.who}/{number}", max(mirror.rev, mirror.heard)
-
-    def note(self, act: str, reason: str) -> None:
-        """Put into the journal what is done, by whom and why."""
-        self.scripts.call(
-            "flow_note",
-            who=self.who,
-            act=act,
-            reason=reason,
-            op_id=secrets.token_hex(8),
-            keep_ms=int(2000 * self.storage.backend.config.deadline_s),
-        )
-        self.storage.mirror.suspect()

@@ -27,8 +27,15 @@ class FlowMethods(StorageCore):
         self._refresh()
         return self._flowdetail.state or str(states.PENDING)
 
-    def change_flow_state(self, state: str) -> tuple[bool, str]:
+    def change_flow_state(
+        self, state: str, *, act: str = "", reason: str = ""
+    ) -> tuple[bool, str]:
         """Move the flow to another state, by compare and set.
+
+        Args:
+            state: the new state.
+            act: what the journal calls it, if somebody does it from outside the run.
+            reason: why, for the journal of an act.
 
         Returns:
             Whether it was moved, and the state that it was in before.
@@ -36,7 +43,9 @@ class FlowMethods(StorageCore):
         Raises:
             InvalidState: TaskFlow does not allow this transition.
         """
-        reply = self._move("flow_transition", to=state, forced=0)
+        reply = self._move(
+            "flow_transition", to=state, forced=0, act=act, reason=reason
+        )
         old: str = reply.fields[0].decode()
         if reply.status == "INVALID":
             raise InvalidState(
@@ -55,7 +64,7 @@ class FlowMethods(StorageCore):
             InvalidState: workers run it, or there is no such state.
         """
         as_state(state, FLOW_STATES, f"the flow {self.flow_name!r}")
-        reply = self._move("flow_transition", to=state, forced=1)
+        reply = self._move("flow_transition", to=state, forced=1, act="", reason="")
         if reply.status == "HELD":
             live = reply.fields[0]
             raise InvalidState(f"flow {self.flow_name!r} is being run by {live}")

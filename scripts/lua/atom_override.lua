@@ -21,6 +21,8 @@
     payload  bytes  the result or the failure, encoded
     who      str    the request, and who asks, for the journal
     since    int    a revision of the flow from before the request
+    act      str    what an operator calls it, for the journal
+    reason   str    why, for people
     fence    str    the caller's fence, or empty outside any section
     sent     str    which sending this is: heed_sent tells
 
@@ -48,6 +50,7 @@
 --- @include "follow_edit"
 --- @include "mark_result"
 --- @include "moved_before"
+--- @include "note_act"
 --- @include "read_atom"
 --- @include "structure_there"
 local flow, refusal = edit_flow()
@@ -70,11 +73,12 @@ if flow.reverting or cancelled or atom.intention ~= 'EXECUTE' or flow.state == '
   return {'REVERTS'}
 end
 check_derived()
-local old, aside = atom.state, 'replaced:' .. int(flow.rev + 1)
-local kept = read('HMGET', keys.result, 'results', 'failure')
+local old, kept = atom.state, read('HMGET', keys.result, 'results', 'failure')
 if (kept[1] or kept[2]) == args.payload and old == args.state then
   return {'OK', old, flow.rev}
 end
+note_act(flow, args.act)
+local aside = 'replaced:' .. int(flow.rev + 1)
 if kept[1] or kept[2] then redis.call('HSET', keys.result, aside, kept[1] or kept[2]) end
 local failed = mark_result(keys.result, atom, args.state, args.payload)
 change_atom(flow, atom, {state = args.state, intention = 'EXECUTE'}, args.who,

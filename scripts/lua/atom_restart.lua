@@ -19,12 +19,14 @@
     atom          hash    the atom
     result        hash    its results
   ARGV
-    atom   str  its uuid
-    alone  int  1: this atom only
-    who    str  the request, and who asks, for the journal
-    since  int  a revision of the flow from before the request
-    fence  str  the caller's fence, or empty outside any section
-    sent   str  which sending this is: heed_sent tells
+    atom    str  its uuid
+    alone   int  1: this atom only
+    who     str  the request, and who asks, for the journal
+    since   int  a revision of the flow from before the request
+    act     str  what an operator calls it, for the journal
+    reason  str  why, for people
+    fence   str  the caller's fence, or empty outside any section
+    sent    str  which sending this is: heed_sent tells
 
   RETURNS
     {'OK', planned}     it has been put back; planned = 1 if a plan does the rest
@@ -46,6 +48,7 @@
 --- @include "commit"
 --- @include "follow_edit"
 --- @include "moved_before"
+--- @include "note_act"
 --- @include "read_atom"
 --- @include "set_walk"
 --- @include "start_over"
@@ -71,6 +74,7 @@ read('HLEN', keys.result)
 read('HEXISTS', keys.graph, atom.node)
 -- Not all that was done is to be reverted any more.
 redis.call('HDEL', keys.flow, 'cancelled', 'cancelled_run')
+note_act(flow, args.act)
 start_over(flow, atom, args.who)
 if after then set_walk(flow, 'over', atom.node, 'ALL') end
 follow_edit(flow, atom)

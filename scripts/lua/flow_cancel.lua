@@ -34,6 +34,7 @@
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "int"
+--- @include "note_act"
 --- @include "rebuild"
 --- @include "structure_there"
 local flow, refusal = enter_flow()
@@ -54,6 +55,7 @@ if not (suspended or flow.state == 'RUNNING' or flow.state == 'SUSPENDING') then
   return {'IDLE', flow.state}
 end
 local before = flow.rev
+note_act(flow, 'cancel')
 rebuild(flow, suspended and 'mark' or 'mark,backward')
 change_flow(flow, flow.state, args.who, 'REVERT')
 for name, value in pairs({reverting = 1, cancelled = args.who .. ' ' .. args.reason,

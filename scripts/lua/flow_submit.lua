@@ -20,6 +20,9 @@
     options  bytes  of the engines, encoded
     rerun    int    1: a run that is over is started once more
     request  str    names this request: sent again, it does nothing
+    who      str    who submits it, for the journal
+    act      str    what that is called there
+    reason   str    why, for people
     atom     str    the injector's uuid: the caller derives it from the flow's
     name     str    the injector's name
     fence    str    the caller's fence, or empty outside any section
@@ -43,6 +46,7 @@
 --- @include "check_log"
 --- @include "commit"
 --- @include "inject_values"
+--- @include "note_act"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
 check_log()
@@ -64,8 +68,8 @@ local values = read_values(args.name, args.atom, args.pairs)
 local used = waits or read('ZCOUNT', keys.workers, now, '(inf') > 0
 if used and values.others[1] then return {'CONFLICT', values.others[1]} end
 if not waits then run = over and flow.run + 1 or flow.run end
+note_act(flow, args.act)
 if args.pairs[1] then write_values(flow, values, args.request) end
-flow.rev = flow.rev + 1
 local row = flow.fields
 for name, value in pairs({submitted = run, ['submitted:request'] = args.request,
     ['submitted:factory'] = args.factory, ['submitted:args'] = args.args,

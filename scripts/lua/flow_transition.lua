@@ -15,6 +15,8 @@
     forced  int     1: from whatever state it is in
     who     str     the request, and who asks, for the journal
     since   int     a revision of the flow from before the request
+    act     str     what an operator calls it, for the journal; empty: nobody does
+    reason  str     why, for people
     fence   str     the caller's fence, or empty outside any section
     sent    str     which sending this is: heed_sent tells
 
@@ -35,6 +37,7 @@
 --- @include "commit_flow"
 --- @include "flow_transition_of"
 --- @include "moved_before"
+--- @include "note_act"
 --- @include "wake"
 local flow, refusal = edit_flow()
 if not flow then return refusal end
@@ -51,6 +54,7 @@ else
   if verdict ~= 'MOVED' then return {verdict, old} end
 end
 local idle = read('ZRANGEBYSCORE', keys.idle, '-inf', '(inf', 'LIMIT', 0, 1000)
+if args.act ~= '' then note_act(flow, args.act) end
 change_flow(flow, args.to, args.who)
 wake(idle, #idle)
 commit_flow(flow, now)

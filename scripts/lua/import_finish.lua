@@ -68,6 +68,6 @@ local flow = {state = known.state ~= '' and known.state or 'PENDING',
 flow.fields = {'epoch', flow.epoch, 'server', server_name(args.told), 'imported', args.id}
 write_fields(keys.flow, args.fields, {})
 redis.call('HDEL', keys.plan, 'importing', 'imported')
-note_flow(flow, args.who, {'act', 'import', 'reason', args.source, 'op_id', args.id})
+note_flow(flow, args.who, {'act', 'import', 'reason', args.source})
 commit_flow(flow, now)
 return {'OK', flow.rev}

@@ -326,6 +326,9 @@ def test_a_signal_suspends_and_the_same_command_resumes(cli, started, number, r1
     gate.touch()
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 3, stderr
+    shown = cli("tail", "r1", "-f", "no", "-o", "jsonl").stdout
+    (act,) = [entry for entry in map(json.loads, shown.splitlines()) if "act" in entry]
+    assert act["reason"] == f"interrupted by {signal.Signals(number).name}"
     assert b"the same command resumes it" in stderr
     states = r1.states()
     assert states.count("PENDING") == 3

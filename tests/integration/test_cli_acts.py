@@ -133,7 +133,8 @@ def test_reset_carries_on_what_another_has_begun(load, typed, keys, backend):
     engine.run()
     uuid = engine.storage.get_atom_uuid("c")
     scripts = backend.scripts_of(keys.flow_uuid)
-    scripts.call("atom_restart", of=uuid, atom=uuid, alone=0, who="gone", since=0)
+    asked = {"who": "gone", "since": 0, "act": "reset c", "reason": ""}
+    scripts.call("atom_restart", of=uuid, atom=uuid, alone=0, **asked)
 
     assert typed("reset", "nightly", "b", "--yes")[0] == 0
 
@@ -221,7 +222,8 @@ def test_mistakes_in_set_result(load, typed, words):
 
 def test_resume_hands_a_submitted_run_back(typed, url, admin, keys):
     """It is submitted once more as it was; what was not submitted says what to do."""
-    redisflow.submit("shop:factory", run_id="nightly", url=url)
+    submission = ("submit", "shop:factory", "--run-id", "nightly", "--reason", "spring")
+    assert typed(*submission)[0] == 0
     assert typed("resume", "nightly")[0] == 5
     admin.hset(keys.flow, mapping={"state": "SUSPENDED", "ended": 1})
     admin.zrem(f"{keys.namespace}:submitted", keys.flow_uuid)
@@ -231,7 +233,8 @@ def test_resume_hands_a_submitted_run_back(typed, url, admin, keys):
     assert (status, "left to workers, of whom none" in err) == (0, True)
     assert admin.hget(keys.flow, "submitted") == "2"
     assert admin.zrange(f"{keys.namespace}:submitted", 0, -1) == [keys.flow_uuid]
-    assert entries(admin, keys)[-1]["act"] == "resume"
+    told = [(entry["act"], entry["reason"]) for entry in entries(admin, keys)]
+    assert told == [("submit", "spring"), ("resume", "go")]
 
 
 def test_resume_of_what_was_not_submitted(load, typed):

@@ -121,8 +121,8 @@ def test_a_suspended_run(flow, why):
 def test_a_suspended_run_tells_who_has_asked(flow, why):
     """The journal has it, as long as that was not long ago."""
     flow.line("a").start()
-    flow.call("flow_note", who="db1:7:ann", act="suspend", reason="moving", op_id="1")
-    flow.call("flow_transition", to="SUSPENDING")
+    asked = {"act": "suspend", "who": "db1:7:ann/1", "reason": "moving"}
+    flow.call("flow_transition", to="SUSPENDING", **asked)
     assert "(by ann (db1:7): moving)" in _texts(why())
     flow.leave()
     (reason,) = [each for each in why() if each["kind"] == "suspending"]

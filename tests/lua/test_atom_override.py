@@ -17,11 +17,11 @@ def test_result_is_there_and_the_old_one_is_kept(flow):
     rev = flow.rev
     old = flow.result("a")["results"]
 
-    assert override(flow, "a") == ["OK", "SUCCESS", rev + 1]
+    assert override(flow, "a") == ["OK", "SUCCESS", rev + 2]
 
     assert flow.result("a") == {
         "results": '"by hand"',
-        f"replaced:{rev + 1}": old,
+        f"replaced:{rev + 2}": old,
     }
     assert broken_rules(flow) == []
 

@@ -712,13 +712,6 @@ def flow_repair(flow):
 
 
 @recipe
-def flow_note(flow):
-    """Note what an operator does."""
-    started(flow)
-    return lambda: flow.call("flow_note")
-
-
-@recipe
 def atom_restart(flow):
     """Put an atom back to its beginning."""
     started(flow).drive()

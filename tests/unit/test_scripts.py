@@ -188,7 +188,8 @@ def test_call_with_other_arguments_is_refused_before_it_is_sent(name, args):
         bound = FlowScripts(client, FlowKeys("ns", "F"))
 
         with pytest.raises(
-            TypeError, match=r"flow_transition takes \(to, forced, who, since\)"
+            TypeError,
+            match=r"flow_transition takes \(to, forced, who, since, act, reason\)",
         ):
             bound.call(name, **args)
 
