@@ -10,11 +10,12 @@ they always do.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
+
+from redisflow.engine.signals import handle
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -37,12 +38,11 @@ class Interrupts:
         self._noted = noted
         self.received: str | None = None
         self._served = False
-        self._pid = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         for number in _SIGNALS:
-            self._before[number] = signal.signal(number, self._note)
+            self._before[number] = handle(number, self._note)
         return self
 
     def __exit__(
@@ -60,9 +60,6 @@ class Interrupts:
             suspend()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a process that a task has forked
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
         if self.received is None:
             self.received = signal.Signals(number).name
             self._noted()

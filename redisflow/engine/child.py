@@ -11,13 +11,13 @@ import io
 import os
 import signal
 import sys
-from types import FrameType
 from typing import Any
 
 from redisflow.codec import Codec, dumps_plain, loads_plain
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.loading import load
 from redisflow.engine.shared import SharedEngine
+from redisflow.engine.signals import handle
 from redisflow.errors import RedisFlowError
 from redisflow.observing import from_environment
 
@@ -42,15 +42,7 @@ def main() -> int:
         engine = _engine_of(task)
     except Exception as error:  # noqa: BLE001  # the parent decides
         return _report(report, error)
-    here = os.getpid()
-
-    def drain(number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != here:  # a process that a task has forked: it is not ours
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        engine.drain()
-
-    signal.signal(signal.SIGTERM, drain)
+    handle(signal.SIGTERM, lambda *_about: engine.drain())
     try:
         engine.run()
     except RedisFlowError as error:
