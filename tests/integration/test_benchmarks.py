@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-pytestmark = pytest.mark.slow  # all of it, in its smallest size
+# All of it, in its smallest size.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +92,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     return done.stdout, file

@@ -44,7 +44,7 @@ for words in json.loads(sys.argv[1]):
 """,
 )
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_SOON_S = 60.0
+_SOON_S = 120.0
 
 
 def environment(url: str) -> dict[str, str]:
