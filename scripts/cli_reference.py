@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from redisflow.cli.app import app
+from redisflow.cli.commands import Deferred
 
 _HEAD = """\
 # The command line
@@ -61,7 +62,8 @@ def _sections(name: str, command: Any, depth: int) -> Iterator[str]:
         yield "\n".join(["| | |", "|---|---|", *rows])
     if command.epilog:
         yield _plain(command.epilog)
-    for word, each in getattr(command, "commands", {}).items():
+    for word, found in getattr(command, "commands", {}).items():
+        each = found.imported if isinstance(found, Deferred) else found
         yield from _sections(f"{name} {word}", each, depth + (name != "redisflow"))
 
 

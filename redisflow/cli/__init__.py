@@ -1,7 +1,8 @@
 """The command line: run a flow with several workers, and look at it.
 
 =================  ===============================================================
-`app`              the program: its commands, and how it ends
+`app`              the program, and how it ends; ``commands`` imports each command
+                   when it is asked for, ``words`` spells out what was left out
 `run`              ``redisflow run``; ``interrupts`` suspends it on Ctrl-C,
                    ``progress`` shows how far it is, ``outcome`` what came of it
 `submit`           ``redisflow submit``: leave a flow to workers, and perhaps wait
@@ -12,7 +13,9 @@
 `server`           ``redisflow server``
 `options`          what several commands take; ``completion`` what shells offer
 `reports`          what commands that read show, once or again and again, as text
-                   or JSON; ``terminal`` where they print, ``clock`` whose times
+                   or JSON; ``terminal`` where they print, ``console`` in which
+                   colours, ``states`` and ``failures`` in which words, ``clock``
+                   whose times
 `problems`         errors: their line of text and their exit status
 =================  ===============================================================
 

@@ -40,7 +40,6 @@ from redisflow.cli.problems import Status, UsageProblem, line_of, printable
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import confirm, say, whole_output
 from redisflow.cli.unreadable import UNREADABLE, DamagedRuns
-from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import (
     CorruptKey,
     InvalidState,
@@ -50,6 +49,7 @@ from redisflow.errors import (
 )
 from redisflow.operations import Subject
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.records import META_RUN_ID
 
 RunsArgument = Annotated[
     list[str] | None,
@@ -91,46 +91,48 @@ Check = Callable[[Chosen], object]
 
 
 def acting_command(
-    verb: str, help_text: str, act: Reasoned, check: Callable[[Subject], object]
-) -> Callable[..., int]:
-    """Make a command that does something with runs, for a reason.
+    check: Callable[[Subject], object],
+) -> Callable[[Reasoned], Callable[..., int]]:
+    """Make a command of a function that does something with one run, for a reason.
+
+    The command has its name, and its docstring for its help.
 
     Args:
-        verb: its name.
-        help_text: what it says of itself.
-        act: what is done with each run.
-        check: refuses as that would, for a dry run.
+        check: refuses as the function would, for a dry run.
     """
 
-    def command(
-        runs: RunsArgument = None,
-        *,
-        state: StatesOption = None,
-        older: OlderOption = None,
-        newer: NewerOption = None,
-        name: NameOption = None,
-        limit: LimitOption = None,
-        reason: ReasonOption = "",
-        yes: YesOption = False,
-        dry_run: DryRunOption = False,
-        url: Url = None,
-        output: OutputOption = Output.HUMAN,
-    ) -> int:
-        wanted = WantedRuns(frozenset(state or ()), older, newer, name, limit)
-        with contextlib.closing(RedisBackend.from_url(url)) as backend:
-            return act_upon(
-                choose(backend, runs, wanted),
-                lambda chosen: act(Subject(backend, chosen.flow_uuid), reason),
-                lambda chosen: check(Subject(backend, chosen.flow_uuid)),
-                verb=verb,
-                asks=not runs,
-                yes=yes,
-                dry_run=dry_run,
-                output=output,
-            )
+    def decorate(act: Reasoned) -> Callable[..., int]:
+        def command(
+            runs: RunsArgument = None,
+            *,
+            state: StatesOption = None,
+            older: OlderOption = None,
+            newer: NewerOption = None,
+            name: NameOption = None,
+            limit: LimitOption = None,
+            reason: ReasonOption = "",
+            yes: YesOption = False,
+            dry_run: DryRunOption = False,
+            url: Url = None,
+            output: OutputOption = Output.HUMAN,
+        ) -> int:
+            wanted = WantedRuns(frozenset(state or ()), older, newer, name, limit)
+            with contextlib.closing(RedisBackend.from_url(url)) as backend:
+                return act_upon(
+                    choose(backend, runs, wanted),
+                    lambda chosen: act(Subject(backend, chosen.flow_uuid), reason),
+                    lambda chosen: check(Subject(backend, chosen.flow_uuid)),
+                    verb=act.__name__,
+                    asks=not runs,
+                    yes=yes,
+                    dry_run=dry_run,
+                    output=output,
+                )
 
-    command.__name__, command.__doc__ = verb, help_text
-    return command
+        command.__name__, command.__doc__ = act.__name__, act.__doc__
+        return command
+
+    return decorate
 
 
 def choose(

@@ -13,29 +13,7 @@ from typing import Annotated
 
 import typer
 
-from redisflow.cli import (
-    bench,
-    control,
-    doctor,
-    edit,
-    graph,
-    keys,
-    locks,
-    ls,
-    migrate,
-    move,
-    remove,
-    run,
-    server,
-    show,
-    submit,
-    tail,
-    tree,
-    why,
-    worker,
-    workers,
-)
-from redisflow.cli.options import paragraphs, spelled_out
+from redisflow.cli.commands import Commands, paragraphs
 from redisflow.cli.problems import (
     Status,
     line_of,
@@ -44,6 +22,7 @@ from redisflow.cli.problems import (
     without_passwords,
 )
 from redisflow.cli.terminal import debugging, is_terminal, say
+from redisflow.cli.words import spelled_out
 
 _EPILOG = """\
 RUN is a run id, the uuid of a flow, or the first four or more characters of that uuid.
@@ -58,56 +37,14 @@ the flow or by a lock, 70 an error inside redisflow, 130 interrupted.
 
 _HELP = ("-h", "--help")
 
-#: Commands whose names are no names in Python.
-_NAMES = {
-    "import_file": "import",
-    "migrate_books": "migrate",
-    "set_result_of": "set-result",
-}
-
 app = typer.Typer(
     name="redisflow",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": list(_HELP)},
 )
-for command, epilog in (
-    (run.run, run.EPILOG),
-    (submit.submit, submit.EPILOG),
-    (worker.worker, worker.EPILOG),
-    (ls.ls, ls.EPILOG),
-    (show.show, show.EPILOG),
-    (tree.tree, tree.EPILOG),
-    (graph.graph, graph.EPILOG),
-    (why.why, why.EPILOG),
-    (tail.tail, tail.EPILOG),
-    (workers.workers, workers.EPILOG),
-    (keys.keys, keys.EPILOG),
-    (control.suspend, control.SUSPEND_EPILOG),
-    (control.resume, control.RESUME_EPILOG),
-    (control.cancel, control.CANCEL_EPILOG),
-    (edit.reset, edit.RESET_EPILOG),
-    (edit.set_result_of, edit.SET_RESULT_EPILOG),
-    (remove.rm, remove.RM_EPILOG),
-    (remove.gc, remove.GC_EPILOG),
-    (move.export, move.EXPORT_EPILOG),
-    (move.import_file, move.IMPORT_EPILOG),
-    (migrate.migrate_books, migrate.EPILOG),
-    (doctor.doctor, doctor.EPILOG),
-    (bench.bench, bench.EPILOG),
-):
-    name = _NAMES.get(command.__name__)
-    app.command(name, help=paragraphs(command.__doc__), epilog=paragraphs(epilog))(
-        command
-    )
-app.add_typer(
-    locks.app,
-    name="locks",
-    help=paragraphs(locks.locks.__doc__),
-    epilog=paragraphs(locks.EPILOG),
-)
-app.add_typer(server.app, name="server")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so

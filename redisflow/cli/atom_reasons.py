@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from taskflow import states
 
-from redisflow.cli.progress import state_of
+from redisflow.cli.flows import state_of
 from redisflow.cli.reasons import Reason, failures_of, is_over, reasons_of_flow
 from redisflow.cli.situation import Situation, node_of
 from redisflow.cli.terminal import worker_text

@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from redisflow.cli.console import console_on
 from redisflow.cli.layout import print_table
 from redisflow.cli.options import Output, OutputOption, Url
 from redisflow.cli.reports import json_text
-from redisflow.cli.terminal import console_on, is_terminal, say, whole_output
+from redisflow.cli.terminal import is_terminal, say, whole_output
 from redisflow.measuring import ROUNDS, Result, measure, measuring
 from redisflow.persistence import RedisBackend
 

@@ -130,7 +130,12 @@ def suspend(
     return status_of([*records.values()])
 
 
-def _resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
+@acting_command(check_resume)
+def resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
+    """Let a suspended run go on, by the workers that it was submitted to.
+
+    A run that was not submitted goes on when it is run again with the same run id.
+    """
     servers = resume_run(subject, reason=reason)
     text = f"left to {servers} worker(s)"
     if not servers:
@@ -138,7 +143,14 @@ def _resume(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
     return text, {"workers": servers}
 
 
-def _cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
+@acting_command(check_cancel)
+def cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
+    """Revert everything that a flow has done.
+
+    What is being executed comes to its end first, and nothing else begins. A suspended
+    flow is reverted when it is resumed or run again. It stands in the journal, with who
+    asked and why; every worker raises the reason.
+    """
     operations.cancel(subject, reason=reason)
     text = f"it is reverted, by {subject.live} worker(s) with a lease"
     if not subject.live:
@@ -146,25 +158,3 @@ def _cancel(subject: Subject, reason: str) -> tuple[str, Mapping[str, Any]]:
     elif subject.look().state == states.SUSPENDING:
         text = "it is being suspended: whoever runs it next reverts it"
     return text, {"workers": subject.live}
-
-
-resume = acting_command(
-    "resume",
-    """Let a suspended run go on, by the workers that it was submitted to.
-
-    A run that was not submitted goes on when it is run again with the same run id.
-    """,
-    _resume,
-    check_resume,
-)
-cancel = acting_command(
-    "cancel",
-    """Revert everything that a flow has done.
-
-    What is being executed comes to its end first, and nothing else begins. A suspended
-    flow is reverted when it is resumed or run again. It stands in the journal, with who
-    asked and why; every worker raises the reason.
-    """,
-    _cancel,
-    check_cancel,
-)

@@ -11,18 +11,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from redisflow.cli.console import BAD, DOUBTFUL, console_on
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import Output, OutputOption, ReasonOption, Url
 from redisflow.cli.problems import Status, UsageProblem, printable
 from redisflow.cli.reports import json_text
-from redisflow.cli.terminal import (
-    BAD,
-    DOUBTFUL,
-    console_on,
-    say,
-    whole_output,
-)
+from redisflow.cli.terminal import say, whole_output
 from redisflow.doctor import (
     RULES,
     Finding,

@@ -13,11 +13,10 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from redisflow.cli.flows import FlowView
+from redisflow.cli.flows import FlowView, state_of
 from redisflow.cli.layout import shortened
 from redisflow.cli.nesting import begins_of, flows_of
 from redisflow.cli.problems import printable
-from redisflow.cli.progress import state_of
 from redisflow.persistence.nodes import BEGIN, END, GATES, RETRY
 
 #: State -> fill and border.

@@ -178,6 +178,20 @@ def read_histories(
     return found
 
 
+def state_of(atom: AtomRecord) -> str:
+    """Give an atom's state."""
+    return str(atom.detail.state or "PENDING")
+
+
+def to_be_done(atom: AtomRecord) -> str:
+    """Tell what is still to come of an atom but to be executed; empty for nothing."""
+    intention = str(atom.detail.intention)
+    done = {"REVERT": "REVERTED", "IGNORE": "IGNORE"}.get(intention)
+    if intention == "EXECUTE" or state_of(atom) == done:
+        return ""
+    return f"  to {intention.lower()}"
+
+
 def failed_in(atom: AtomRecord) -> int:
     """Tell in which round an atom failed, if it has a failure: an earlier one stays."""
     return atom.round - (atom.detail.state == states.RUNNING)

@@ -19,10 +19,10 @@ from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
 from redisflow.cli.flows import cancelled_by
 from redisflow.cli.unreadable import DAMAGED, UNREADABLE, DamagedRuns
-from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import CorruptKey
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_each
+from redisflow.persistence.records import META_RUN_ID
 
 #: Entries of the index that are read in one call.
 PAGE = 250

@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from redisflow.cli.clock import iso_time
+from redisflow.cli.commands import paragraphs
 from redisflow.cli.completion import complete_run
+from redisflow.cli.console import BUSY, DOUBTFUL
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_table, print_wrapped
 from redisflow.cli.listing import WantedRuns, list_runs, readable_of
@@ -26,17 +28,16 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
     YesOption,
-    paragraphs,
 )
 from redisflow.cli.problems import UsageProblem, printable
 from redisflow.cli.reports import Report, json_text, show_report
-from redisflow.cli.terminal import BUSY, DOUBTFUL, confirm, duration, say, whole_output
+from redisflow.cli.terminal import confirm, duration, say, whole_output
 from redisflow.cli.unreadable import DamagedRuns
-from redisflow.engine.membership import operator_id
 from redisflow.errors import CorruptKey, InvalidState
 from redisflow.keys import LockKeys
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_each, run_many
+from redisflow.persistence.journal import operator_id
 from redisflow.rwlock import FlowLock, LockOwner, ReaderWriterLock
 
 EPILOG = f"""\
@@ -70,7 +71,12 @@ it.
 _BATCH = 200
 _MARKS = ("fence", "broken_at", "broken_by", "broken_for")
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app = typer.Typer(
+    name="locks",
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
 Name = Annotated[
     str,
     typer.Argument(
@@ -102,7 +108,7 @@ class _Lock:
     marks: Mapping[str, str]
 
 
-@app.callback()
+@app.callback(epilog=paragraphs(EPILOG))
 def locks(
     context: typer.Context,
     *,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from redisflow.cli.clock import ServerClock, iso_time
+from redisflow.cli.console import BAD
 from redisflow.cli.layout import print_table
 from redisflow.cli.listing import RunSummary, WantedRuns, list_runs
 from redisflow.cli.options import (
@@ -25,9 +26,9 @@ from redisflow.cli.options import (
     WatchOption,
 )
 from redisflow.cli.problems import printable
-from redisflow.cli.progress import state_of_run_text
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.terminal import BAD, duration
+from redisflow.cli.states import state_of_run_text
+from redisflow.cli.terminal import duration
 from redisflow.cli.unreadable import DamagedRuns, backend_to_look
 
 EPILOG = f"""\

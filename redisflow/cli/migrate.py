@@ -13,18 +13,13 @@ import typer
 from rich.text import Text
 from taskflow.persistence import base
 
+from redisflow.cli.console import console_on
 from redisflow.cli.layout import print_table
 from redisflow.cli.options import DryRunOption, Output, OutputOption, YesOption
 from redisflow.cli.places import Place, opened, place_of
 from redisflow.cli.problems import Status, UsageProblem, printable
 from redisflow.cli.reports import json_text
-from redisflow.cli.terminal import (
-    Progress,
-    confirm,
-    console_on,
-    say,
-    whole_output,
-)
+from redisflow.cli.terminal import Progress, confirm, say, whole_output
 from redisflow.moving.migrating import BAD, Migrated, books_of, migrate
 from redisflow.persistence import RedisBackend
 

@@ -1,9 +1,4 @@
-"""Options that several commands take, and how their values are read.
-
-Two things are put in before typer sees a command, see `spelled_out`: the value of
-``--watch``, which stands after ``=`` or not at all, and the word ``show`` of ``locks``,
-whose options may stand anywhere.
-"""
+"""Options that several commands take, and how their values are read."""
 
 from __future__ import annotations
 
@@ -30,12 +25,6 @@ class Output(StrEnum):
     JSONL = "jsonl"
 
 
-#: Seconds between two readings, where ``--watch`` does not say how many.
-WATCH_S = 2.0
-
-_OF_LOCKS = ("show", "break")
-#: Options of ``locks`` of which the value may be the next word.
-_WITH_VALUE = ("-o", "--output", "--url")
 _UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _AGE = re.compile(r"(?:\d+(?:\.\d+)?[dhms])+")
 
@@ -65,36 +54,6 @@ def state_of_flow(text: str) -> str:
         known = ", ".join(FLOW_STATES)
         raise typer.BadParameter(f"{text!r} is not a state of flows: {known}")
     return text.upper()
-
-
-def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """Put in what may be left out of a command.
-
-    >>> spelled_out(["show", "nightly", "--watch"])
-    ['show', 'nightly', '--watch=2.0']
-    >>> spelled_out(["locks", "nightly"])
-    ['locks', 'show', 'nightly']
-    >>> spelled_out(["locks", "-o", "json", "break", "nightly"])
-    ['locks', 'break', '-o', 'json', 'nightly']
-    """
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    words = [
-        f"--watch={WATCH_S}" if text == "--watch" and place < end else text
-        for place, text in enumerate(arguments)
-    ]
-    return _of_locks(words) if words[:1] == ["locks"] else words
-
-
-def _of_locks(words: list[str]) -> list[str]:
-    """Put the command of ``locks`` before its options, and ``show`` before a name."""
-    place = 1
-    while place < len(words) and words[place].startswith("-") and words[place] != "--":
-        place += 2 if words[place] in _WITH_VALUE else 1
-    if place >= len(words):
-        return words  # options alone: all locks
-    if words[place] in _OF_LOCKS:
-        return ["locks", words[place], *words[1:place], *words[place + 1 :]]
-    return ["locks", "show", *words[1:]]
 
 
 Url = Annotated[
@@ -293,12 +252,6 @@ RetentionOption = Annotated[
 
 #: What commands that only read say of how they end.
 READING_STATUS = "[bold]Exit status[/bold]: 0 shown, 2 usage or no such run, 4 server."
-
-
-def paragraphs(text: str | None) -> str:
-    """Join the lines of each paragraph: help flows to the width of the terminal."""
-    found = re.split(r"\n\s*\n", (text or "").strip())
-    return "\n\n".join(" ".join(part.split()) for part in found)
 
 
 def read_pairs(option: str, texts: Sequence[str]) -> dict[str, Any]:

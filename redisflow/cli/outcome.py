@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +13,16 @@ from rich.pretty import pretty_repr
 from taskflow import states
 from taskflow.types.failure import Failure
 
+from redisflow.cli.console import console_on
+from redisflow.cli.failures import describe_failure, failure_lines
 from redisflow.cli.options import Output
-from redisflow.cli.problems import Status, one_line, printable
-from redisflow.cli.progress import atoms_of, counts_of, counts_text
-from redisflow.cli.reports import json_text
-from redisflow.cli.terminal import console_on, duration, say, whole_output
+from redisflow.cli.problems import Status, printable
+from redisflow.cli.progress import atoms_of, counts_of
+from redisflow.cli.reports import json_text, json_value
+from redisflow.cli.states import counts_text
+from redisflow.cli.terminal import duration, say, whole_output
 from redisflow.cli.unreadable import looking
-from redisflow.codec import Codec, Mask, loads_plain
-from redisflow.errors import ValueRefused
+from redisflow.codec import Mask
 from redisflow.storage import Mirror, Storage
 
 #: What a person is shown of results; more of them is in the JSON.
@@ -30,9 +32,6 @@ _ITEMS = 20
 _CHARACTERS = 300
 _DEPTH = 6
 _FAILURES = 10
-_CAUSES = 5
-
-_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,42 +151,6 @@ def tell_if_idle(outcome: Outcome, mirror: Mirror, since_ms: float) -> None:
         )
 
 
-def describe_failure(failure: Failure) -> dict[str, Any]:
-    """Give what is told of a failure, and of its causes, the nearest first."""
-    causes = [_described(cause) for cause in failure.causes or ()]
-    return {**_described(failure), "causes": causes}
-
-
-def _described(failure: Failure) -> dict[str, Any]:
-    names = list(failure)
-    places = _PLACE.findall(failure.traceback_str or "")
-    return {
-        "type": names[0] if names else "",
-        "message": failure.exception_str,
-        "where": ":".join(places[-1]) if places else None,
-        "traceback": failure.traceback_str,
-    }
-
-
-def failure_line(failure: Mapping[str, Any]) -> str:
-    """Tell of a failure in a line."""
-    atom, method = failure.get("atom"), failure.get("method")
-    of = f"{atom}: " if atom else ""
-    kind = printable(failure["type"].rpartition(".")[2])
-    where = f" ({printable(failure['where'])})" if failure["where"] else ""
-    message = one_line(str(failure["message"]))
-    if len(message) > _CHARACTERS:
-        message = f"{message[:_CHARACTERS]}…"
-    return f"{of}{'revert: ' if method == 'revert' else ''}{kind}: {message}{where}"
-
-
-def failure_lines(failure: Mapping[str, Any]) -> Iterator[str]:
-    """Tell of a failure in a line, and of each of its causes in one."""
-    yield failure_line(failure)
-    for cause in failure["causes"][:_CAUSES]:
-        yield f"caused by {failure_line(cause)}"
-
-
 def json_of(outcome: Outcome, output: Output) -> str:
     """Write an outcome as JSON."""
     document = {
@@ -204,14 +167,6 @@ def json_of(outcome: Outcome, output: Output) -> str:
         "elapsed_s": round(outcome.elapsed_s, 3),
     }
     return json_text(document, output)
-
-
-def json_value(value: Any) -> Any:
-    """Give a value as JSON: tagged as it is in Redis, or else its repr."""
-    try:
-        return loads_plain(Codec().encode(value))
-    except ValueRefused:
-        return {"$repr": repr(value)}
 
 
 def _failures(storage: Storage, state: str) -> list[dict[str, Any]]:

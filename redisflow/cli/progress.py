@@ -16,7 +16,6 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from types import TracebackType
@@ -28,56 +27,31 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from taskflow import states
 
 from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock
-from redisflow.cli.flows import progress_of, seconds_taken
+from redisflow.cli.console import console_on
+from redisflow.cli.flows import progress_of, seconds_taken, state_of
 from redisflow.cli.layout import print_wrapped, shortened
 from redisflow.cli.problems import printable
-from redisflow.cli.terminal import (
-    BAD,
-    BUSY,
-    DOUBTFUL,
-    GOOD,
-    console_on,
-    duration,
-    is_terminal,
-    worker_text,
-)
-from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence.records import AtomRecord
+from redisflow.cli.states import AT_WORK, FAILED, counts_text, state_text
+from redisflow.cli.terminal import duration, is_terminal, worker_text
+from redisflow.persistence.records import META_RUN_ID, AtomRecord
 from redisflow.storage import Mirror
 
 #: With more atoms than this, lines tell totals instead of every state.
 MANY_ATOMS = 200
 
 _TOTALS_EVERY_S = 2.0
-_AT_WORK = ("RUNNING", "REVERTING", "RETRYING")
-_NOT_DONE = (*_AT_WORK, "PENDING")
-_ENDS = (states.SUCCESS, states.FAILURE, states.REVERTED, states.SUSPENDED)
-_FAILED = ("FAILURE", "REVERT_FAILURE")
+_NOT_DONE = (*AT_WORK, "PENDING")
 #: States of a flow in which atoms begin; those of ends are told after the atoms'.
 _BEGINNINGS = ("PENDING", "RESUMING", "RUNNING")
-#: Always the same, so that counts stay where they are while they change.
-_ORDER = (*_AT_WORK, *_FAILED, "SUCCESS", "REVERTED", "IGNORE", "PENDING")
 #: Beyond this, what was shown of the workers' output is cut off its file.
 _OUTPUT_BYTES = 64 * 2**20
 _CHUNK_BYTES = 2**20
 #: What a row of the picture needs beside the names of atom and worker.
 _BESIDE_NAME = 38
 _LEAST_NAME = 8
-
-COLOURS: Mapping[str, str] = {
-    "SUCCESS": GOOD,
-    "RUNNING": BUSY,
-    "REVERTING": DOUBTFUL,
-    "REVERTED": DOUBTFUL,
-    "SUSPENDING": DOUBTFUL,
-    "SUSPENDED": DOUBTFUL,
-    "FAILURE": BAD,
-    "REVERT_FAILURE": BAD,
-}
 
 
 class Progress(Protocol):
@@ -118,49 +92,9 @@ def make_progress() -> Progress:
     return Picture() if is_terminal(sys.stderr) else Lines()
 
 
-def state_text(state: str) -> Text:
-    """Give a state its colour."""
-    return Text(state, style=COLOURS.get(state, ""))
-
-
-def state_of_run_text(state: str, *, submitted: bool) -> Text:
-    """Give a run's state its colour; says if it has been left to workers since."""
-    text = state_text(state)
-    if submitted and state == states.PENDING:
-        return Text.assemble(text, ", submitted")
-    if submitted and state in _ENDS:
-        return Text.assemble(text, ", submitted again")
-    return text
-
-
 def counts_of(mirror: Mirror) -> Counter[str]:
     """Count the atoms in each state."""
     return Counter(state_of(atom) for atom in atoms_of(mirror))
-
-
-def state_of(atom: AtomRecord) -> str:
-    """Give an atom's state."""
-    return str(atom.detail.state or "PENDING")
-
-
-def counts_text(counts: Mapping[str, int]) -> Text:
-    """Write how many atoms are in each state: at work, failed, done, still to come."""
-    ordered = sorted(counts.items(), key=lambda item: _place_of(item[0]))
-    parts = [Text.assemble(state_text(state), f" {n:,}") for state, n in ordered]
-    return Text("  ").join(parts)
-
-
-def to_be_done(atom: AtomRecord) -> str:
-    """Tell what is still to come of an atom but to be executed; empty for nothing."""
-    intention = str(atom.detail.intention)
-    done = {"REVERT": "REVERTED", "IGNORE": "IGNORE"}.get(intention)
-    if intention == "EXECUTE" or state_of(atom) == done:
-        return ""
-    return f"  to {intention.lower()}"
-
-
-def _place_of(state: str) -> tuple[int, str]:
-    return _ORDER.index(state) if state in _ORDER else len(_ORDER), state
 
 
 def atoms_of(mirror: Mirror) -> list[AtomRecord]:
@@ -232,7 +166,7 @@ class Lines:
         ]
         for atom in sorted(changed, key=lambda atom: atom.rev):
             state = self._states[atom.name] = state_of(atom)
-            if not many or state in _FAILED:
+            if not many or state in FAILED:
                 self._line(self._text(atom, state))
         if many and monotonic() >= self._next_totals:
             self._next_totals = monotonic() + _TOTALS_EVERY_S
@@ -242,7 +176,7 @@ class Lines:
                 self._line(totals)
 
     def _text(self, atom: AtomRecord, state: str) -> str:
-        if state in _AT_WORK:
+        if state in AT_WORK:
             by = f" (worker {worker_text(atom.owner)})" if atom.owner else ""
             return f"{atom.name} {state}{by}"
         seconds = seconds_taken(atom, self._clock.now_ms() if self._clock else 0)
@@ -308,7 +242,7 @@ class Picture:
     def _picture(self, mirror: Mirror) -> RenderableType:
         atoms = atoms_of(mirror)
         counts = Counter(state_of(atom) for atom in atoms)
-        at_work = [atom for atom in atoms if atom.detail.state in _AT_WORK]
+        at_work = [atom for atom in atoms if atom.detail.state in AT_WORK]
         at_work.sort(key=lambda atom: (atom.node, atom.name))
         # Below the rows: how many more, the bar, the counts, and the cursor.
         room = max(1, self._console.size.height - 4)

@@ -15,8 +15,8 @@ from taskflow import states
 from taskflow.types.failure import Failure
 
 from redisflow.cli.clock import iso_time
+from redisflow.cli.failures import describe_failure, failure_line
 from redisflow.cli.flows import cancelled_by, is_submitted
-from redisflow.cli.outcome import describe_failure, failure_line
 from redisflow.cli.situation import Claim, Situation, node_of
 from redisflow.cli.terminal import duration, worker_text
 from redisflow.rwlock import LockOwner

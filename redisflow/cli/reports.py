@@ -20,18 +20,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from redisflow.cli.console import BAD, console_on
 from redisflow.cli.options import Output
 from redisflow.cli.problems import Status, line_of
-from redisflow.cli.terminal import (
-    BAD,
-    console_on,
-    discard_output,
-    is_terminal,
-    say,
-    whole_output,
-)
-from redisflow.codec import dumps_plain
-from redisflow.errors import Unavailable
+from redisflow.cli.terminal import discard_output, is_terminal, say, whole_output
+from redisflow.codec import Codec, dumps_plain, loads_plain
+from redisflow.errors import Unavailable, ValueRefused
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
@@ -55,6 +49,14 @@ class Report:
 def json_text(document: Any, output: Output) -> str:
     """Write a document for ``-o json``, indented, or for ``-o jsonl``, in one line."""
     return dumps_plain(document, indent=output is Output.JSON).decode() + "\n"
+
+
+def json_value(value: Any) -> Any:
+    """Give a value as JSON: tagged as it is in Redis, or else its repr."""
+    try:
+        return loads_plain(Codec().encode(value))
+    except ValueRefused:
+        return {"$repr": repr(value)}
 
 
 def show_report(

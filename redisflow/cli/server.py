@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from redisflow import embedded
-from redisflow.cli.options import Output, OutputOption, paragraphs
+from redisflow.cli.commands import paragraphs
+from redisflow.cli.options import Output, OutputOption
 from redisflow.cli.problems import Status
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import say, whole_output
@@ -32,7 +33,11 @@ program, or no place for its files, 4 it did not start, 5 one runs already.
 """
 
 app = typer.Typer(
-    invoke_without_command=True, rich_markup_mode="rich", no_args_is_help=False
+    name="server",
+    invoke_without_command=True,
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode="rich",
 )
 
 

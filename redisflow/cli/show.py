@@ -14,6 +14,8 @@ from rich.text import Text
 from taskflow.types.failure import Failure
 
 from redisflow.cli.clock import iso_time
+from redisflow.cli.console import BAD
+from redisflow.cli.failures import describe_failure, failure_lines
 from redisflow.cli.flows import (
     FlowView,
     cancelled_by,
@@ -23,6 +25,7 @@ from redisflow.cli.flows import (
     progress_of,
     read_histories,
     read_view,
+    state_of,
 )
 from redisflow.cli.layout import print_parts, print_table, print_wrapped
 from redisflow.cli.options import (
@@ -33,22 +36,15 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
 )
-from redisflow.cli.outcome import describe_failure, failure_lines, json_value
 from redisflow.cli.problems import printable
-from redisflow.cli.progress import (
-    counts_text,
-    state_of,
-    state_of_run_text,
-    state_text,
-)
-from redisflow.cli.reports import Report, show_report
-from redisflow.cli.terminal import BAD, duration, worker_text
+from redisflow.cli.reports import Report, json_value, show_report
+from redisflow.cli.states import counts_text, state_of_run_text, state_text
+from redisflow.cli.terminal import duration, worker_text
 from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.waits import waits_in
 from redisflow.codec import Mask
 from redisflow.codec.masking import MASKED
-from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence.records import AtomRecord, History
+from redisflow.persistence.records import META_RUN_ID, AtomRecord, History
 
 EPILOG = f"""\
 [bold]Examples[/bold]

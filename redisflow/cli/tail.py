@@ -16,19 +16,14 @@ from taskflow import states
 
 from redisflow.arguments import INJECTOR
 from redisflow.cli.clock import ServerClock, iso_time
+from redisflow.cli.console import DOUBTFUL, console_on
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import is_fitted, print_wrapped, shortened
 from redisflow.cli.options import Output, OutputOption, RunArgument, Url
 from redisflow.cli.problems import Status, line_of, printable
-from redisflow.cli.progress import state_text
 from redisflow.cli.reports import json_text
-from redisflow.cli.terminal import (
-    DOUBTFUL,
-    console_on,
-    discard_output,
-    say,
-    worker_text,
-)
+from redisflow.cli.states import state_text
+from redisflow.cli.terminal import discard_output, say, worker_text
 from redisflow.cli.unreadable import backend_to_look
 from redisflow.errors import Unavailable
 from redisflow.persistence import RedisBackend

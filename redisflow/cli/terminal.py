@@ -1,9 +1,7 @@
 """Where commands print: results to standard output, all else to standard error.
 
-Control codes go to terminals only, whatever the environment says of colours; within
-terminals ``NO_COLOR`` is honoured, and one with ``TERM=dumb`` gets no codes. What is
-piped is never cut to a width. Nobody tells whether a terminal is light or dark: colours
-are halfway between.
+Lines that tell something are written here as they are; what has a form is printed by a
+`console`.
 """
 
 from __future__ import annotations
@@ -18,43 +16,8 @@ from time import monotonic
 from typing import TextIO
 
 import typer
-from rich.console import Console
-from rich.default_styles import DEFAULT_STYLES
-from rich.style import Style
-from rich.theme import Theme
 
 from redisflow.cli.problems import UsageProblem, one_line
-
-#: Colours that contrast with white and with black, about 4 to 1 at the least.
-GOOD, BAD, DOUBTFUL, BUSY = "color(28)", "color(160)", "color(130)", "color(30)"
-_VIOLET, _GREY = "color(97)", "color(243)"
-
-#: Rich's own colours -> what they are here.
-_INSTEAD = {
-    "green": GOOD,
-    "bright_green": GOOD,
-    "red": BAD,
-    "bright_red": BAD,
-    "yellow": DOUBTFUL,
-    "bright_yellow": DOUBTFUL,
-    "cyan": BUSY,
-    "bright_blue": BUSY,
-    "magenta": _VIOLET,
-    "bright_magenta": _VIOLET,
-}
-_THEME = Theme(
-    {
-        name: style + Style.parse(_INSTEAD[style.color.name])
-        for name, style in DEFAULT_STYLES.items()
-        if style.color is not None and style.color.name in _INSTEAD
-    }
-    | {
-        "bar.back": Style.parse(_GREY),
-        "bar.complete": Style.parse(BUSY),
-        "bar.finished": Style.parse(GOOD),
-        "bar.pulse": Style.parse(BUSY),
-    }
-)
 
 _DEBUG = "REDISFLOW_DEBUG"
 _TAG = re.compile(r"[0-9a-f]{8}")
@@ -64,40 +27,13 @@ PIPED_WIDTH = 10_000
 _USUAL_WIDTH = 80
 
 
-class _Console(Console):
-    """A console whose reader may go: that is for us to say, and no failure."""
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to who prints; rich would end the program with status 1."""
-        raise BrokenPipeError
-
-
 def is_terminal(stream: TextIO) -> bool:
     """Tell whether a stream shows to a person, on a terminal that can move up."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
-def console_on(stream: TextIO) -> Console:
-    """Make a console that writes to a stream."""
-    live, width = is_terminal(stream), PIPED_WIDTH
-    if stream.isatty():
-        # Rich takes 80 for the width of a dumb terminal, whatever it is.
-        width = _width_of(stream)
-    return _Console(
-        file=stream,
-        force_terminal=live,
-        force_jupyter=False,
-        color_system="auto" if live else None,
-        width=None if live else width,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        soft_wrap=width == PIPED_WIDTH,
-        theme=_THEME,
-    )
-
-
-def _width_of(stream: TextIO) -> int:
+def width_of(stream: TextIO) -> int:
+    """Tell how wide the terminal is that a stream shows on."""
     with contextlib.suppress(OSError):
         if columns := os.get_terminal_size(stream.fileno()).columns:
             return min(columns, PIPED_WIDTH - 1)
@@ -118,7 +54,7 @@ def say(text: str) -> None:
     if sys.stderr.isatty():
         lines = textwrap.wrap(
             lines[0],
-            _width_of(sys.stderr),
+            width_of(sys.stderr),
             subsequent_indent="  ",
             break_long_words=False,
             break_on_hyphens=False,

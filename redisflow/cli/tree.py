@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from redisflow.cli.flows import FlowView, find_flow, read_view
+from redisflow.cli.console import BAD
+from redisflow.cli.flows import FlowView, find_flow, read_view, state_of, to_be_done
 from redisflow.cli.layout import is_fitted, print_parts, shortened
 from redisflow.cli.nesting import flows_of
 from redisflow.cli.options import (
@@ -24,13 +25,12 @@ from redisflow.cli.options import (
     WatchOption,
 )
 from redisflow.cli.problems import printable
-from redisflow.cli.progress import counts_text, state_of, state_text, to_be_done
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.terminal import BAD, worker_text
+from redisflow.cli.states import counts_text, state_text
+from redisflow.cli.terminal import worker_text
 from redisflow.cli.unreadable import backend_to_look
-from redisflow.engine.loading import META_RUN_ID
 from redisflow.persistence.nodes import BEGIN, END, RETRY, Node
-from redisflow.persistence.records import AtomRecord
+from redisflow.persistence.records import META_RUN_ID, AtomRecord
 
 EPILOG = f"""\
 [bold]Examples[/bold]

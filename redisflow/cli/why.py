@@ -12,7 +12,7 @@ from rich.text import Text
 
 from redisflow.cli.atom_reasons import reasons_of_atom
 from redisflow.cli.completion import complete_atom
-from redisflow.cli.flows import find_flow
+from redisflow.cli.flows import find_flow, state_of, to_be_done
 from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import (
     READING_STATUS,
@@ -23,14 +23,13 @@ from redisflow.cli.options import (
     WatchOption,
 )
 from redisflow.cli.problems import UsageProblem, printable
-from redisflow.cli.progress import state_of, state_text, to_be_done
 from redisflow.cli.reasons import Reason
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.situation import Situation, read_situation
+from redisflow.cli.states import state_text
 from redisflow.cli.unreadable import backend_to_look
 from redisflow.cli.work_reasons import reasons_of_run
-from redisflow.engine.loading import META_RUN_ID
-from redisflow.persistence.records import AtomRecord
+from redisflow.persistence.records import META_RUN_ID, AtomRecord
 
 EPILOG = f"""\
 [bold]Examples[/bold]

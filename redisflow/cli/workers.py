@@ -14,6 +14,7 @@ from rich.text import Text
 
 from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.completion import complete_run
+from redisflow.cli.console import BAD
 from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_table
 from redisflow.cli.listing import WantedRuns, list_runs, read_run_id, readable_of
@@ -27,12 +28,12 @@ from redisflow.cli.options import (
 from redisflow.cli.problems import printable
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.situation import Claim, read_claims
-from redisflow.cli.terminal import BAD, duration, worker_text
+from redisflow.cli.terminal import duration, worker_text
 from redisflow.cli.unreadable import DamagedRuns, backend_to_look
-from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import FlowLost
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
+from redisflow.persistence.records import META_RUN_ID
 
 EPILOG = f"""\
 [bold]Examples[/bold]

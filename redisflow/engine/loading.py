@@ -11,7 +11,6 @@ from typing import Any
 from taskflow.persistence import models
 
 from redisflow import observing
-from redisflow.engine import watching
 from redisflow.engine.checking import check_arguments
 from redisflow.engine.executors import make_executor
 from redisflow.engine.factories import FlowOrTask
@@ -21,8 +20,7 @@ from redisflow.engine.structure import Structure, compile_flow
 from redisflow.errors import ConfigError
 from redisflow.keys import book_uuid_of, flow_uuid_of
 from redisflow.persistence import RedisBackend
-
-META_RUN_ID = watching.META_RUN_ID
+from redisflow.persistence.records import META_RUN_ID
 
 
 def load(

@@ -9,7 +9,6 @@ still.
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import secrets
@@ -197,15 +196,6 @@ class Membership:
 def worker_id(pid: int, tag: str) -> str:
     """Name the worker of a process: host, pid and a random part."""
     return f"{os.uname().nodename[:24]}:{pid}:{tag}"
-
-
-def operator_id() -> str:
-    """Name who acts from outside the runs, for the journal: host, process and user."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
-        user = str(os.getuid())
-    return f"{os.uname().nodename[:24]}:{os.getpid()}:{user}"
 
 
 def sweep(

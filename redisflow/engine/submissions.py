@@ -21,11 +21,11 @@ from typing import Any
 
 from redisflow.client import ServerError
 from redisflow.engine.factories import FactoryCall
-from redisflow.engine.loading import META_RUN_ID
 from redisflow.errors import CorruptKey, Refused
 from redisflow.keys import SCHEMA
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run_many
+from redisflow.persistence.records import META_RUN_ID
 
 #: For how long an entry may be in the index before its flow is marked.
 GRACE_MS = 60_000

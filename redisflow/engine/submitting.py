@@ -24,12 +24,13 @@ from redisflow.arguments import INJECTOR
 from redisflow.codec.masking import MASKED, Mask
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id, find_run, store_run
-from redisflow.engine.membership import operator_id, worker_id
+from redisflow.engine.membership import worker_id
 from redisflow.engine.settings import Settings
 from redisflow.engine.submissions import Submissions
 from redisflow.errors import ConfigError, SubmissionDiffers, ValueRefused
 from redisflow.keys import atom_uuid_of
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.journal import operator_id
 from redisflow.persistence.names import as_name
 from redisflow.scripts import Argument, Reply
 

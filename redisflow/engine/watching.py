@@ -18,12 +18,10 @@ from redisflow import observing
 from redisflow.client import Client
 from redisflow.engine.items import Item, Outcome
 from redisflow.observing import Part, Work
-from redisflow.persistence.records import AtomRecord
+from redisflow.persistence.records import META_RUN_ID, AtomRecord
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
-
-META_RUN_ID = "run_id"
 
 #: Stands for the state of an atom whose run was ended for an error around it.
 HALTED = "HALTED"

@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from redisflow.engine.loading import META_RUN_ID
-from redisflow.engine.membership import operator_id
 from redisflow.errors import CorruptKey, FlowLost, InvalidState, SchemaTooNew
 from redisflow.keys import SCHEMA, FlowKeys, flow_uuid_of
 from redisflow.moving.form import (
@@ -30,6 +28,8 @@ from redisflow.moving.form import (
 )
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_many
+from redisflow.persistence.journal import operator_id
+from redisflow.persistence.records import META_RUN_ID
 
 _PAGE = 100
 _TRIES = 10

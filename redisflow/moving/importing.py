@@ -26,8 +26,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, BinaryIO
 
-from redisflow.engine.loading import META_RUN_ID, check_run_id
-from redisflow.engine.membership import operator_id
+from redisflow.engine.loading import check_run_id
 from redisflow.engine.submissions import GRACE_MS, Submissions
 from redisflow.errors import InvalidState, RedisFlowError
 from redisflow.keys import atom_uuid_of, book_uuid_of, flow_uuid_of
@@ -35,6 +34,8 @@ from redisflow.moving.checking import Checked, fields_in, members_in
 from redisflow.moving.form import bytes_of, read_lines
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_many
+from redisflow.persistence.journal import operator_id
+from redisflow.persistence.records import META_RUN_ID
 from redisflow.persistence.removal import remove_flow
 from redisflow.scripts import Argument, Reply
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from redisflow.engine.membership import operator_id
 from redisflow.errors import FlowLost
 from redisflow.persistence import FlowRecord, RedisBackend
+from redisflow.persistence.journal import operator_id
 from redisflow.storage import Storage
 
 #: Counted in the process: two subjects on one flow are not to be taken for each other.

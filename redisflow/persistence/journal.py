@@ -28,6 +28,8 @@ until the client's deadline; then it raises `Unavailable` and can be called agai
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -358,3 +360,12 @@ def _order(name: str) -> tuple[int, int]:
 
 def _time_of(name: str) -> int:
     return _order(name)[0]
+
+
+def operator_id() -> str:
+    """Name who acts, for the journal: host, process and user."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name
+        user = str(os.getuid())
+    return f"{os.uname().nodename[:24]}:{os.getpid()}:{user}"

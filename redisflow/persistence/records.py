@@ -57,6 +57,9 @@ _PLAIN: Mapping[bytes, str] = {
 #: The entry of an atom's metadata that shows what was injected into it.
 META_INJECTED = "injected"
 
+#: The entry of a flow's metadata that holds its run id.
+META_RUN_ID = "run_id"
+
 #: Fields of a result hash that hold a Failure; all others hold a value.
 FAILURE_FIELDS = ("failure", "revert_failure")
 

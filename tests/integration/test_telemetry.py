@@ -357,7 +357,8 @@ import sys
 import redis
 known = set(sys.modules)
 import redisflow
-import redisflow.cli.app
+import redisflow.cli.run
+import redisflow.cli.worker
 from tests.integration.test_telemetry_logs import one_task
 redisflow.load(one_task(), run_id="r", url={url!r}).run()
 libraries = ("opentelemetry", "prometheus_client")

@@ -10,7 +10,8 @@ from rich.color import Color
 from rich.console import Console
 from rich.text import Text
 
-from redisflow.cli import progress, terminal
+from redisflow.cli import console as consoles
+from redisflow.cli import states
 from redisflow.cli.drawing import FILLS
 from redisflow.cli.layout import print_parts, print_table, print_wrapped, shortened
 from redisflow.cli.terminal import PIPED_WIDTH
@@ -62,7 +63,7 @@ def rows(names=NAMES):
         {
             "UUID": f"{number:08}",
             "ATOM": Text(name),
-            "STATE": Text("REVERT_FAILURE", terminal.BAD),
+            "STATE": Text("REVERT_FAILURE", consoles.BAD),
             "TIME": f"{number},000.0s",
             "WAITS FOR": Text(", ".join(names)),
         }
@@ -149,8 +150,8 @@ def _contrast(one: str, other: str) -> float:
 
 def test_colours_can_be_read_on_light_and_dark():
     """All that are used contrast with white and with black alike."""
-    theme = terminal._THEME.styles
-    used = {*progress.COLOURS.values()} | {
+    theme = consoles._THEME.styles
+    used = {*states.COLOURS.values()} | {
         style.color.name
         for name, style in theme.items()
         if style.color is not None and name.split(".")[0] in ("repr", "bar", "status")
@@ -170,5 +171,5 @@ def test_pictures_can_be_read():
 def test_counts_stay_where_they_are():
     """The order of states does not follow the numbers."""
     counts = {"PENDING": 90, "SUCCESS": 3, "RUNNING": 4, "FAILURE": 1}
-    text = progress.counts_text(counts).plain
+    text = states.counts_text(counts).plain
     assert text == "RUNNING 4  FAILURE 1  SUCCESS 3  PENDING 90"
