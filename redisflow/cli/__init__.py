@@ -1,23 +1,40 @@
 """The command line: run a flow with several workers, and look at it.
 
-=================  ===============================================================
-`app`              the program, and how it ends; ``commands`` imports each command
-                   when it is asked for, ``words`` spells out what was left out
-`run`              ``redisflow run``; ``interrupts`` suspends it on Ctrl-C,
-                   ``progress`` shows how far it is, ``outcome`` what came of it
-`submit`           ``redisflow submit``: leave a flow to workers, and perhaps wait
-`worker`           ``redisflow worker``: serve what was submitted
-`ls`               ``redisflow ls``; ``listing`` reads the index of flows
-`show`             ``redisflow show``; ``flows`` finds and reads the flow,
-                   ``waits`` tells what its atoms wait for
-`server`           ``redisflow server``
-`options`          what several commands take; ``completion`` what shells offer
-`reports`          what commands that read show, once or again and again, as text
-                   or JSON; ``terminal`` where they print, ``console`` in which
-                   colours, ``states`` and ``failures`` in which words, ``clock``
-                   whose times
-`problems`         errors: their line of text and their exit status
-=================  ===============================================================
+=============  ===================================================================
+`app`          the program, and how it ends; ``commands`` imports each of them when it
+               is asked for, ``words`` spells out what was left out of one
+`run`          runs a flow; ``interrupts`` suspends it on Ctrl-C
+`submit`       leaves a flow to workers, and perhaps waits
+`worker`       serves what was submitted
+`ls`           lists runs
+`show`         shows one: its atoms, its workers, what went wrong
+`tree`         shows the flows of a run in each other
+`graph`        draws its structure, with ``drawing``
+`why`          says what a run, or an atom, waits for
+`tail`         follows the journal of a run
+`workers`      shows who is alive, and what each holds
+`keys`         prints commands that show a run by hand
+`locks`        shows who holds locks; breaks one
+`control`      ``suspend``, ``resume`` and ``cancel``
+`edit`         ``reset`` and ``set-result``
+`remove`       ``rm`` and ``gc``
+`move`         ``export`` and ``import``
+`migrate`      copies logbooks between backends, from and to ``places``
+`doctor`       looks for damage
+`bench`        measures a server
+`server`       runs, and ends, the embedded server
+`options`      what several commands take; ``completion`` what shells offer
+`acts`         commands that do something with one run or many
+`reports`      what commands that read show, once or again and again, as text or JSON
+`progress`     how far a run is, while it lasts; ``outcome`` what came of it
+`damaged`      tells of runs that cannot be read
+`terminal`     where they print; ``console`` in which colours, ``layout`` in which
+               width, ``states`` how states look
+`problems`     errors: their line of text and their exit status
+=============  ===================================================================
+
+What they tell of runs is found out in `redisflow.looking`, what they do to them in
+`redisflow.operations`.
 
 Results and tables go to standard output, everything else to standard error, and an
 error is one line that begins with ``redisflow:``. ``REDISFLOW_DEBUG=1`` adds the

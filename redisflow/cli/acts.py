@@ -15,14 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from redisflow.cli.completion import complete_run
-from redisflow.cli.flows import find_flow
-from redisflow.cli.listing import (
-    RunSummary,
-    WantedRuns,
-    list_runs,
-    read_run_id,
-    readable_of,
-)
+from redisflow.cli.damaged import DamagedRuns, readable_of
 from redisflow.cli.options import (
     DryRunOption,
     LimitOption,
@@ -36,10 +29,9 @@ from redisflow.cli.options import (
     Url,
     YesOption,
 )
-from redisflow.cli.problems import Status, UsageProblem, line_of, printable
+from redisflow.cli.problems import Status, UsageProblem, line_of
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import confirm, say, whole_output
-from redisflow.cli.unreadable import UNREADABLE, DamagedRuns
 from redisflow.errors import (
     CorruptKey,
     InvalidState,
@@ -47,6 +39,10 @@ from redisflow.errors import (
     NotFound,
     SchemaTooNew,
 )
+from redisflow.looking.flows import find_flow
+from redisflow.looking.listing import RunSummary, WantedRuns, list_runs, read_run_id
+from redisflow.looking.texts import printable
+from redisflow.looking.unreadable import UNREADABLE
 from redisflow.operations import Subject
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.records import META_RUN_ID

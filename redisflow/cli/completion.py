@@ -13,10 +13,10 @@ from itertools import islice
 import typer
 
 from redisflow.arguments import INJECTOR
-from redisflow.cli.flows import find_flow
-from redisflow.cli.listing import WantedRuns, list_runs
 from redisflow.config import parse_url
 from redisflow.embedded import status
+from redisflow.looking.flows import find_flow
+from redisflow.looking.listing import WantedRuns, list_runs
 from redisflow.persistence import RedisBackend
 
 _OFFERED = 50

@@ -19,7 +19,6 @@ from redisflow.cli.acts import (
     print_records,
     status_of,
 )
-from redisflow.cli.listing import WantedRuns
 from redisflow.cli.options import (
     DryRunOption,
     LimitOption,
@@ -33,6 +32,7 @@ from redisflow.cli.options import (
     Url,
     YesOption,
 )
+from redisflow.looking.listing import WantedRuns
 from redisflow.operations import (
     Subject,
     check_cancel,

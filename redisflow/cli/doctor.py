@@ -12,10 +12,9 @@ import typer
 from rich.text import Text
 
 from redisflow.cli.console import BAD, DOUBTFUL, console_on
-from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import Output, OutputOption, ReasonOption, Url
-from redisflow.cli.problems import Status, UsageProblem, printable
+from redisflow.cli.problems import Status, UsageProblem
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import say, whole_output
 from redisflow.doctor import (
@@ -29,6 +28,8 @@ from redisflow.doctor import (
     repair_namespace,
 )
 from redisflow.doctor.snapshot import text
+from redisflow.looking.flows import find_flow
+from redisflow.looking.texts import printable
 from redisflow.persistence import RedisBackend
 
 EPILOG = """\

@@ -13,10 +13,11 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from redisflow.cli.flows import FlowView, state_of
 from redisflow.cli.layout import shortened
-from redisflow.cli.nesting import begins_of, flows_of
-from redisflow.cli.problems import printable
+from redisflow.looking.atoms import state_of
+from redisflow.looking.flows import FlowView
+from redisflow.looking.nesting import begins_of, flows_of
+from redisflow.looking.texts import printable
 from redisflow.persistence.nodes import BEGIN, END, GATES, RETRY
 
 #: State -> fill and border.

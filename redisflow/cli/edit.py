@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from taskflow.types.failure import Failure
 
-from redisflow.cli.flows import find_flow
 from redisflow.cli.options import (
     DryRunOption,
     Output,
@@ -21,10 +20,12 @@ from redisflow.cli.options import (
     Url,
     YesOption,
 )
-from redisflow.cli.problems import UsageProblem, printable
+from redisflow.cli.problems import UsageProblem
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import confirm, say, whole_output
 from redisflow.codec import failure_from
+from redisflow.looking.flows import find_flow
+from redisflow.looking.texts import printable
 from redisflow.operations import (
     Subject,
     check_set_result,

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from redisflow.cli.drawing import Picture, to_dot, to_mermaid, to_svg
-from redisflow.cli.flows import find_flow, read_view
 from redisflow.cli.options import READING_STATUS, RunArgument, Url
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.terminal import say, whole_output
-from redisflow.cli.unreadable import backend_to_look
+from redisflow.looking.flows import find_flow, read_view
+from redisflow.looking.unreadable import backend_to_look
 
 EPILOG = f"""\
 [bold]Examples[/bold]

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.text import Text
 
 from redisflow.cli.completion import complete_atom
-from redisflow.cli.flows import find_flow
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -23,10 +22,11 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.unreadable import backend_to_look
 from redisflow.config import Config
 from redisflow.embedded import status
 from redisflow.keys import FlowKeys
+from redisflow.looking.flows import find_flow
+from redisflow.looking.unreadable import backend_to_look
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 

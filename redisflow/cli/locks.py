@@ -12,13 +12,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from redisflow.cli.clock import iso_time
 from redisflow.cli.commands import paragraphs
 from redisflow.cli.completion import complete_run
 from redisflow.cli.console import BUSY, DOUBTFUL
-from redisflow.cli.flows import find_flow
+from redisflow.cli.damaged import DamagedRuns, readable_of
 from redisflow.cli.layout import print_table, print_wrapped
-from redisflow.cli.listing import WantedRuns, list_runs, readable_of
 from redisflow.cli.options import (
     READING_STATUS,
     DryRunOption,
@@ -29,12 +27,15 @@ from redisflow.cli.options import (
     WatchOption,
     YesOption,
 )
-from redisflow.cli.problems import UsageProblem, printable
+from redisflow.cli.problems import UsageProblem
 from redisflow.cli.reports import Report, json_text, show_report
-from redisflow.cli.terminal import confirm, duration, say, whole_output
-from redisflow.cli.unreadable import DamagedRuns
-from redisflow.errors import CorruptKey, InvalidState
+from redisflow.cli.terminal import confirm, say, whole_output
+from redisflow.errors import CorruptKey, InvalidState, NotFound
 from redisflow.keys import LockKeys
+from redisflow.looking.clock import iso_time
+from redisflow.looking.flows import find_flow
+from redisflow.looking.listing import WantedRuns, list_runs
+from redisflow.looking.texts import duration, printable
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_each, run_many
 from redisflow.persistence.journal import operator_id
@@ -205,7 +206,7 @@ def _find(backend: RedisBackend, name: str) -> tuple[ReaderWriterLock, str | Non
     """Find a flow's lock, or else one that has this name."""
     try:
         uuid = find_flow(backend, name)
-    except UsageProblem:
+    except NotFound:
         keys = backend.keys.of_lock(name)
         if backend.client.execute("EXISTS", keys.lock):
             return ReaderWriterLock(backend, name), None

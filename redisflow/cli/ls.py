@@ -9,10 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.console import BAD
+from redisflow.cli.damaged import DamagedRuns
 from redisflow.cli.layout import print_table
-from redisflow.cli.listing import RunSummary, WantedRuns, list_runs
 from redisflow.cli.options import (
     READING_STATUS,
     LimitOption,
@@ -25,11 +24,12 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
 )
-from redisflow.cli.problems import printable
 from redisflow.cli.reports import Report, show_report
 from redisflow.cli.states import state_of_run_text
-from redisflow.cli.terminal import duration
-from redisflow.cli.unreadable import DamagedRuns, backend_to_look
+from redisflow.looking.clock import ServerClock, iso_time
+from redisflow.looking.listing import RunSummary, WantedRuns, list_runs
+from redisflow.looking.texts import duration, printable
+from redisflow.looking.unreadable import backend_to_look
 
 EPILOG = f"""\
 [bold]Examples[/bold]

@@ -17,9 +17,10 @@ from redisflow.cli.console import console_on
 from redisflow.cli.layout import print_table
 from redisflow.cli.options import DryRunOption, Output, OutputOption, YesOption
 from redisflow.cli.places import Place, opened, place_of
-from redisflow.cli.problems import Status, UsageProblem, printable
+from redisflow.cli.problems import Status, UsageProblem
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import Progress, confirm, say, whole_output
+from redisflow.looking.texts import printable
 from redisflow.moving.migrating import BAD, Migrated, books_of, migrate
 from redisflow.persistence import RedisBackend
 

@@ -14,7 +14,6 @@ from typing import Annotated, Any, BinaryIO, cast
 
 import typer
 
-from redisflow.cli.flows import find_flow
 from redisflow.cli.options import (
     DryRunOption,
     Output,
@@ -22,9 +21,11 @@ from redisflow.cli.options import (
     RunArgument,
     Url,
 )
-from redisflow.cli.problems import UsageProblem, printable
+from redisflow.cli.problems import UsageProblem
 from redisflow.cli.reports import json_text
 from redisflow.cli.terminal import Progress, discard_output, say, whole_output
+from redisflow.looking.flows import find_flow
+from redisflow.looking.texts import printable
 from redisflow.moving import Checked, Exported, check_export, export_run, import_run
 from redisflow.moving.importing import place_of
 from redisflow.persistence import RedisBackend

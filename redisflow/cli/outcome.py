@@ -14,15 +14,16 @@ from taskflow import states
 from taskflow.types.failure import Failure
 
 from redisflow.cli.console import console_on
-from redisflow.cli.failures import describe_failure, failure_lines
 from redisflow.cli.options import Output
-from redisflow.cli.problems import Status, printable
+from redisflow.cli.problems import Status
 from redisflow.cli.progress import atoms_of, counts_of
 from redisflow.cli.reports import json_text, json_value
 from redisflow.cli.states import counts_text
-from redisflow.cli.terminal import duration, say, whole_output
-from redisflow.cli.unreadable import looking
+from redisflow.cli.terminal import say, whole_output
 from redisflow.codec import Mask
+from redisflow.looking.failures import describe_failure, failure_lines
+from redisflow.looking.texts import duration, printable
+from redisflow.looking.unreadable import looking
 from redisflow.storage import Mirror, Storage
 
 #: What a person is shown of results; more of them is in the JSON.

@@ -15,6 +15,7 @@ from enum import IntEnum
 from taskflow import exceptions
 
 from redisflow import errors
+from redisflow.looking.texts import one_line
 
 
 class Status(IntEnum):
@@ -106,26 +107,6 @@ def line_of(error: BaseException) -> str:
 def traceback_of(error: BaseException) -> str:
     """Give the traceback of an error, without passwords."""
     return without_passwords("".join(traceback.format_exception(error)))
-
-
-def one_line(text: str) -> str:
-    r"""Put a text into one line that a terminal shows as it is.
-
-    >>> print(one_line("no such file:\n  a.py\x1b"))
-    no such file: a.py\x1b
-    """
-    joined = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    return printable(joined)
-
-
-def printable(text: str) -> str:
-    """Spell characters that could move a terminal's cursor."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode()
-        for char in text
-    )
 
 
 def without_passwords(text: str) -> str:

@@ -29,13 +29,13 @@ from rich.table import Table
 from rich.text import Text
 
 from redisflow.arguments import INJECTOR
-from redisflow.cli.clock import ServerClock
 from redisflow.cli.console import console_on
-from redisflow.cli.flows import progress_of, seconds_taken, state_of
 from redisflow.cli.layout import print_wrapped, shortened
-from redisflow.cli.problems import printable
 from redisflow.cli.states import AT_WORK, FAILED, counts_text, state_text
-from redisflow.cli.terminal import duration, is_terminal, worker_text
+from redisflow.cli.terminal import is_terminal
+from redisflow.looking.atoms import progress_of, seconds_taken, state_of
+from redisflow.looking.clock import ServerClock
+from redisflow.looking.texts import duration, printable, worker_text
 from redisflow.persistence.records import META_RUN_ID, AtomRecord
 from redisflow.storage import Mirror
 

@@ -20,9 +20,7 @@ from redisflow.cli.acts import (
     print_records,
     status_of,
 )
-from redisflow.cli.clock import ServerClock
-from redisflow.cli.flows import find_flow
-from redisflow.cli.listing import WantedRuns, list_runs, readable_of
+from redisflow.cli.damaged import DamagedRuns, readable_of
 from redisflow.cli.options import (
     DryRunOption,
     IdleOption,
@@ -38,7 +36,10 @@ from redisflow.cli.options import (
 )
 from redisflow.cli.problems import UsageProblem
 from redisflow.cli.terminal import say
-from redisflow.cli.unreadable import DamagedRuns
+from redisflow.errors import NotFound
+from redisflow.looking.clock import ServerClock
+from redisflow.looking.flows import find_flow
+from redisflow.looking.listing import WantedRuns, list_runs
 from redisflow.operations import (
     check_removal,
     collect_garbage,
@@ -159,7 +160,7 @@ def _to_remove(
     for text in runs or ():
         try:
             find_flow(backend, text)
-        except UsageProblem:
+        except NotFound:
             if not (_UUID.fullmatch(text) and left_of(backend, text)):
                 raise
             found.append(Chosen(text, text, None))

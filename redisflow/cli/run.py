@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-from redisflow.cli.clock import ServerClock
 from redisflow.cli.interrupts import Interrupts, Killed
 from redisflow.cli.options import (
     ArgOption,
@@ -34,6 +33,7 @@ from redisflow.engine.factories import Factory, FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id
 from redisflow.engine.processes import LocalRun
 from redisflow.errors import RedisFlowError
+from redisflow.looking.clock import ServerClock
 from redisflow.observing import from_environment
 from redisflow.storage import Mirror
 

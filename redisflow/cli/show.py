@@ -13,20 +13,7 @@ from rich.console import Console
 from rich.text import Text
 from taskflow.types.failure import Failure
 
-from redisflow.cli.clock import iso_time
 from redisflow.cli.console import BAD
-from redisflow.cli.failures import describe_failure, failure_lines
-from redisflow.cli.flows import (
-    FlowView,
-    cancelled_by,
-    failed_in,
-    find_flow,
-    is_submitted,
-    progress_of,
-    read_histories,
-    read_view,
-    state_of,
-)
 from redisflow.cli.layout import print_parts, print_table, print_wrapped
 from redisflow.cli.options import (
     READING_STATUS,
@@ -36,14 +23,24 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
 )
-from redisflow.cli.problems import printable
 from redisflow.cli.reports import Report, json_value, show_report
 from redisflow.cli.states import counts_text, state_of_run_text, state_text
-from redisflow.cli.terminal import duration, worker_text
-from redisflow.cli.unreadable import backend_to_look
-from redisflow.cli.waits import waits_in
 from redisflow.codec import Mask
 from redisflow.codec.masking import MASKED
+from redisflow.looking.atoms import failed_in, progress_of, state_of
+from redisflow.looking.clock import iso_time
+from redisflow.looking.failures import describe_failure, failure_lines
+from redisflow.looking.flows import (
+    FlowView,
+    cancelled_by,
+    find_flow,
+    is_submitted,
+    read_histories,
+    read_view,
+)
+from redisflow.looking.texts import duration, printable, worker_text
+from redisflow.looking.unreadable import backend_to_look
+from redisflow.looking.waits import waits_in
 from redisflow.persistence.records import META_RUN_ID, AtomRecord, History
 
 EPILOG = f"""\

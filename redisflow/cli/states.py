@@ -8,6 +8,8 @@ from rich.text import Text
 from taskflow import states
 
 from redisflow.cli.console import BAD, BUSY, DOUBTFUL, GOOD
+from redisflow.looking.atoms import state_of
+from redisflow.persistence.records import AtomRecord
 
 #: States of atoms at work, and of those that have failed.
 AT_WORK = ("RUNNING", "REVERTING", "RETRYING")
@@ -53,3 +55,12 @@ def counts_text(counts: Mapping[str, int]) -> Text:
 
 def _place_of(state: str) -> tuple[int, str]:
     return _ORDER.index(state) if state in _ORDER else len(_ORDER), state
+
+
+def to_be_done(atom: AtomRecord) -> str:
+    """Tell what is still to come of an atom but to be executed; empty for nothing."""
+    intention = str(atom.detail.intention)
+    done = {"REVERT": "REVERTED", "IGNORE": "IGNORE"}.get(intention)
+    if intention == "EXECUTE" or state_of(atom) == done:
+        return ""
+    return f"  to {intention.lower()}"

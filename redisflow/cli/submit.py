@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from taskflow import states
 
-from redisflow.cli.clock import ServerClock
 from redisflow.cli.options import (
     ArgOption,
     MaskOption,
@@ -31,6 +30,7 @@ from redisflow.codec import Mask
 from redisflow.engine.factories import FactoryCall
 from redisflow.engine.submitting import Submitted, place
 from redisflow.errors import FlowLost
+from redisflow.looking.clock import ServerClock
 from redisflow.persistence import RedisBackend
 from redisflow.storage import Storage
 

@@ -15,17 +15,18 @@ from rich.text import Text
 from taskflow import states
 
 from redisflow.arguments import INJECTOR
-from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.console import DOUBTFUL, console_on
-from redisflow.cli.flows import find_flow
 from redisflow.cli.layout import is_fitted, print_wrapped, shortened
 from redisflow.cli.options import Output, OutputOption, RunArgument, Url
-from redisflow.cli.problems import Status, line_of, printable
+from redisflow.cli.problems import Status, line_of
 from redisflow.cli.reports import json_text
 from redisflow.cli.states import state_text
-from redisflow.cli.terminal import discard_output, say, worker_text
-from redisflow.cli.unreadable import backend_to_look
+from redisflow.cli.terminal import discard_output, say
 from redisflow.errors import Unavailable
+from redisflow.looking.clock import ServerClock, iso_time
+from redisflow.looking.flows import find_flow
+from redisflow.looking.texts import printable, worker_text
+from redisflow.looking.unreadable import backend_to_look
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 from redisflow.persistence.journal import Entry, Gap, Journal

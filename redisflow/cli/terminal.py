@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -17,10 +16,10 @@ from typing import TextIO
 
 import typer
 
-from redisflow.cli.problems import UsageProblem, one_line
+from redisflow.cli.problems import UsageProblem
+from redisflow.looking.texts import one_line
 
 _DEBUG = "REDISFLOW_DEBUG"
-_TAG = re.compile(r"[0-9a-f]{8}")
 
 #: Wide enough for whatever is piped.
 PIPED_WIDTH = 10_000
@@ -114,40 +113,3 @@ def discard_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-
-
-def duration(seconds: float) -> str:
-    """Write a time taken, in two units at most.
-
-    >>> [duration(s) for s in (0.0312, 4.25, 59.99, 185, 7260, 200_000)]
-    ['31ms', '4.2s', '1m00s', '3m05s', '2h01m', '2d07h']
-    """
-    if seconds < 1:
-        return f"{max(seconds, 0) * 1000:.0f}ms"
-    if seconds < 59.95:  # noqa: PLR2004  # what rounds to less than a minute
-        return f"{seconds:.1f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:  # noqa: PLR2004
-        return f"{minutes}m{rest:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:  # noqa: PLR2004
-        return f"{hours}h{minutes:02d}m"
-    return f"{hours // 24}d{hours % 24:02d}h"
-
-
-def worker_text(worker: str) -> str:
-    """Shorten a worker's id: its process id, with the host where that is another.
-
-    Of an operator, who has a name in place of a worker's tag, the name comes first.
-
-    >>> worker_text("elsewhere:4711:0badcafe")
-    'elsewhere:4711'
-    >>> worker_text("elsewhere:4711:ann")
-    'ann (elsewhere:4711)'
-    """
-    place, _, tag = worker.rpartition(":")
-    host, _, pid = place.rpartition(":")
-    if not host:
-        return worker
-    text = pid if host == os.uname().nodename[:24] else place
-    return text if _TAG.fullmatch(tag) else f"{tag} ({text})"

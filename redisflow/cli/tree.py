@@ -13,9 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from redisflow.cli.console import BAD
-from redisflow.cli.flows import FlowView, find_flow, read_view, state_of, to_be_done
 from redisflow.cli.layout import is_fitted, print_parts, shortened
-from redisflow.cli.nesting import flows_of
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -24,11 +22,13 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
 )
-from redisflow.cli.problems import printable
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.states import counts_text, state_text
-from redisflow.cli.terminal import worker_text
-from redisflow.cli.unreadable import backend_to_look
+from redisflow.cli.states import counts_text, state_text, to_be_done
+from redisflow.looking.atoms import state_of
+from redisflow.looking.flows import FlowView, find_flow, read_view
+from redisflow.looking.nesting import flows_of
+from redisflow.looking.texts import printable, worker_text
+from redisflow.looking.unreadable import backend_to_look
 from redisflow.persistence.nodes import BEGIN, END, RETRY, Node
 from redisflow.persistence.records import META_RUN_ID, AtomRecord
 

@@ -10,9 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from redisflow.cli.atom_reasons import reasons_of_atom
 from redisflow.cli.completion import complete_atom
-from redisflow.cli.flows import find_flow, state_of, to_be_done
 from redisflow.cli.layout import print_wrapped
 from redisflow.cli.options import (
     READING_STATUS,
@@ -22,13 +20,17 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
 )
-from redisflow.cli.problems import UsageProblem, printable
-from redisflow.cli.reasons import Reason
+from redisflow.cli.problems import UsageProblem
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.situation import Situation, read_situation
-from redisflow.cli.states import state_text
-from redisflow.cli.unreadable import backend_to_look
-from redisflow.cli.work_reasons import reasons_of_run
+from redisflow.cli.states import state_text, to_be_done
+from redisflow.looking.atom_reasons import reasons_of_atom
+from redisflow.looking.atoms import state_of
+from redisflow.looking.flows import find_flow
+from redisflow.looking.reasons import Reason
+from redisflow.looking.situation import Situation, read_situation
+from redisflow.looking.texts import printable
+from redisflow.looking.unreadable import backend_to_look
+from redisflow.looking.work_reasons import reasons_of_run
 from redisflow.persistence.records import META_RUN_ID, AtomRecord
 
 EPILOG = f"""\

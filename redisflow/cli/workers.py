@@ -12,12 +12,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from redisflow.cli.clock import ServerClock, iso_time
 from redisflow.cli.completion import complete_run
 from redisflow.cli.console import BAD
-from redisflow.cli.flows import find_flow
+from redisflow.cli.damaged import DamagedRuns, readable_of
 from redisflow.cli.layout import print_table
-from redisflow.cli.listing import WantedRuns, list_runs, read_run_id, readable_of
 from redisflow.cli.options import (
     READING_STATUS,
     Output,
@@ -25,12 +23,14 @@ from redisflow.cli.options import (
     Url,
     WatchOption,
 )
-from redisflow.cli.problems import printable
 from redisflow.cli.reports import Report, show_report
-from redisflow.cli.situation import Claim, read_claims
-from redisflow.cli.terminal import duration, worker_text
-from redisflow.cli.unreadable import DamagedRuns, backend_to_look
 from redisflow.errors import FlowLost
+from redisflow.looking.clock import ServerClock, iso_time
+from redisflow.looking.flows import find_flow
+from redisflow.looking.listing import WantedRuns, list_runs, read_run_id
+from redisflow.looking.situation import Claim, read_claims
+from redisflow.looking.texts import duration, printable, worker_text
+from redisflow.looking.unreadable import backend_to_look
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 from redisflow.persistence.records import META_RUN_ID

@@ -3,7 +3,8 @@
 ==============  ==================================================================
 `shared`        `SharedEngine`, the TaskFlow engine
 `course`        its part in one run; ``outcomes`` is how runs end
-`loop`          what it does while it runs; ``stepping`` does so phase by phase
+`loop`          what it does while it runs; ``stepping`` does so phase by phase,
+                ``hints`` say that there may be work
 `worker`        taking work and giving it back; ``items`` is what is exchanged
 `membership`    lease and heartbeat of a worker, and sweeping up after dead ones
 `starting`      joining a run, or starting it
@@ -20,7 +21,8 @@
 `loading`       `load`: a flow by its run id
 `following`     `follow`: the journal, for listeners in other processes
 `factories`     making flows from references
-`processes`     `run`: several worker processes; ``child`` is one of them
+`processes`     `run`: several worker processes; ``child`` is one of them,
+                ``children`` are all that a parent has started
 `submitting`    `submit`: leaving a flow to workers; ``submissions`` is what they see
 `serving`       a worker of submitted flows; ``parts`` are its engines, ``allowing``
                 says what it may import

@@ -20,9 +20,9 @@ from taskflow.patterns import graph_flow, linear_flow, unordered_flow
 import redisflow
 from redisflow.cli import progress, reports
 from redisflow.cli.app import invoke
-from redisflow.cli.clock import ServerClock
 from redisflow.cli.drawing import FILLS
 from redisflow.keys import FlowKeys, flow_uuid_of
+from redisflow.looking.clock import ServerClock
 from tests.support.eventually import eventually
 from tests.support.screen import environment, lines_of, shown_by
 

@@ -10,9 +10,9 @@ from taskflow.persistence import models
 
 import redisflow
 from redisflow.cli.app import invoke
-from redisflow.cli.listing import PAGE, WantedRuns, list_runs
 from redisflow.engine.loading import store_run
 from redisflow.keys import flow_uuid_of
+from redisflow.looking.listing import PAGE, WantedRuns, list_runs
 from tests.support.patterns import Work
 
 _DAY_MS = 86_400_000

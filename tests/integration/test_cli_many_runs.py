@@ -11,8 +11,8 @@ from taskflow.patterns import linear_flow
 
 import redisflow
 from redisflow.cli.app import invoke
-from redisflow.cli.listing import PAGE, WantedRuns, list_runs
 from redisflow.keys import book_uuid_of, flow_uuid_of
+from redisflow.looking.listing import PAGE, WantedRuns, list_runs
 from tests.support.aging import age_indexes
 
 MANY = 10_000

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+import re
 import subprocess
 import sys
 
@@ -49,3 +52,13 @@ import redisflow
 print(redisflow.errors.FlowLost.__name__, redisflow.codec.register.__name__)
 """
     assert run(program).split() == ["FlowLost", "register"]
+
+
+@pytest.mark.parametrize("name", ["cli", "engine", "looking"])
+def test_tables_of_modules_are_whole(name):
+    """The docstring of a package that has many modules names each of them."""
+    package = importlib.import_module(f"redisflow.{name}")
+    modules = {each.name for each in pkgutil.iter_modules(package.__path__)}
+    named = set(re.findall(r"`(\w+)`", package.__doc__))
+    assert len(modules) > 10
+    assert modules - named <= {"__main__"}

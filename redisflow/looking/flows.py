@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from taskflow import states
 from taskflow.types.failure import Failure
 
 from redisflow.arguments import INJECTOR
-from redisflow.cli.clock import ServerClock
-from redisflow.cli.problems import UsageProblem
 from redisflow.client import Client
+from redisflow.errors import NotFound
 from redisflow.keys import FlowKeys, flow_uuid_of
+from redisflow.looking.atoms import seconds_taken
+from redisflow.looking.clock import ServerClock
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.nodes import Node, nodes_of
 from redisflow.persistence.reading import read_flow
@@ -66,7 +66,7 @@ def find_flow(backend: RedisBackend, text: str) -> str:
     """Find the uuid of a flow by run id, uuid, or the beginning of a uuid.
 
     Raises:
-        UsageProblem: there is none, or there are several.
+        NotFound: there is none, or no single one.
     """
     client, keys = backend.client, backend.keys
     for uuid in (flow_uuid_of(text, keys.namespace), text, text.lower()):
@@ -82,10 +82,8 @@ def find_flow(backend: RedisBackend, text: str) -> str:
         return found[0]
     if found:
         names = ", ".join(found[:_NAMED]) + (", …" if len(found) > _NAMED else "")
-        raise UsageProblem(f"{text!r} is the beginning of several uuids: {names}")
-    raise UsageProblem(
-        f"{backend.config.address} has no flow with run id or uuid {text!r}"
-    )
+        raise NotFound(f"{text!r} is the beginning of several uuids: {names}")
+    raise NotFound(f"{backend.config.address} has no flow with run id or uuid {text!r}")
 
 
 def _known(backend: RedisBackend) -> Iterator[str]:
@@ -178,25 +176,6 @@ def read_histories(
     return found
 
 
-def state_of(atom: AtomRecord) -> str:
-    """Give an atom's state."""
-    return str(atom.detail.state or "PENDING")
-
-
-def to_be_done(atom: AtomRecord) -> str:
-    """Tell what is still to come of an atom but to be executed; empty for nothing."""
-    intention = str(atom.detail.intention)
-    done = {"REVERT": "REVERTED", "IGNORE": "IGNORE"}.get(intention)
-    if intention == "EXECUTE" or state_of(atom) == done:
-        return ""
-    return f"  to {intention.lower()}"
-
-
-def failed_in(atom: AtomRecord) -> int:
-    """Tell in which round an atom failed, if it has a failure: an earlier one stays."""
-    return atom.round - (atom.detail.state == states.RUNNING)
-
-
 def _paged(client: Client, commands: Sequence[tuple[str, ...]]) -> Iterator[Any]:
     for start in range(0, len(commands), 1000):
         yield from client.execute_many(commands[start : start + 1000])
@@ -213,24 +192,3 @@ def cancelled_by(fields: Mapping[str, str]) -> dict[str, str] | None:
 def is_submitted(fields: Mapping[str, str]) -> bool:
     """Tell from a flow's hash whether workers have to begin it, or to end it."""
     return int(fields.get("submitted") or 0) > int(fields.get("ended") or 0)
-
-
-def seconds_taken(atom: AtomRecord, now_ms: float) -> float | None:
-    """Tell how long an atom ran last, or has been running.
-
-    Returns:
-        Seconds; None if it never ran, or if nobody runs what was begun.
-    """
-    if not atom.started_at:
-        return None
-    if atom.finished_at >= atom.started_at:
-        return (atom.finished_at - atom.started_at) / 1000
-    if not atom.owner or atom.detail.state not in (states.RUNNING, states.REVERTING):
-        return None
-    return max(0.0, (now_ms - atom.started_at) / 1000)
-
-
-def progress_of(atom: AtomRecord) -> float:
-    """Tell how far an atom is, from 0.0 to 1.0."""
-    progress = atom.detail.meta.get("progress", 0.0)
-    return float(progress) if isinstance(progress, int | float) else 0.0

@@ -10,16 +10,16 @@ its uuid and nothing else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from redisflow.arguments import INJECTOR
-from redisflow.cli.clock import ServerClock
-from redisflow.cli.flows import cancelled_by
-from redisflow.cli.unreadable import DAMAGED, UNREADABLE, DamagedRuns
 from redisflow.errors import CorruptKey
+from redisflow.looking.clock import ServerClock
+from redisflow.looking.flows import cancelled_by
+from redisflow.looking.unreadable import DAMAGED, UNREADABLE
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_each
 from redisflow.persistence.records import META_RUN_ID
@@ -155,17 +155,6 @@ def list_runs(backend: RedisBackend, wanted: WantedRuns) -> Iterator[RunSummary]
         given += len(fitting)
         if given == wanted.limit:
             return
-
-
-def readable_of(
-    runs: Iterable[RunSummary], damaged: DamagedRuns
-) -> Iterator[RunSummary]:
-    """Give the runs that can be read, and note the others."""
-    for each in runs:
-        if each.readable:
-            yield each
-        else:
-            damaged.add(each.flow_uuid)
 
 
 def _pages(

@@ -12,8 +12,8 @@ from typing import Any
 
 from taskflow.types.failure import Failure
 
-from redisflow.cli.flows import FlowView, read_view
 from redisflow.keys import FlowKeys
+from redisflow.looking.flows import FlowView, read_view
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
 from redisflow.persistence.nodes import Node

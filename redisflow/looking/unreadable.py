@@ -1,10 +1,9 @@
-"""Values, and runs, that this process cannot read, shown as such.
+"""Values that this process cannot read, shown as such.
 
 Who lacks the codec of a flow, or its key, is still to see how the flow goes: names,
 states and times are never encoded. Commands that only look have a backend that says
 "not readable" in place of a value, where others raise `CorruptKey`; those that run a
-flow have one while they look at what came of it. A run that is damaged is listed as
-such: it does not keep anybody from seeing the others.
+flow have one while they look at what came of it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from typing import Any
 
 from taskflow.types.failure import Failure
 
-from redisflow.cli.terminal import say
 from redisflow.codec import Codec
 from redisflow.errors import CorruptKey
 from redisflow.persistence import RedisBackend
@@ -37,8 +35,6 @@ UNREADABLE = _Unreadable("(not readable here)")
 
 #: The state of a run of which the keys cannot be read.
 DAMAGED = "(unreadable)"
-
-_NAMED = 3
 
 
 def backend_to_look(url: str | None) -> RedisBackend:
@@ -83,25 +79,3 @@ class _Looking(Codec):
                 exc_type_names=["Failure"],
                 traceback_str="",
             )
-
-
-class DamagedRuns:
-    """Runs that cannot be read: each is told of once, on standard error."""
-
-    def __init__(self) -> None:
-        self._uuids: dict[str, None] = {}
-        self._told = 0
-
-    def add(self, flow_uuid: str) -> None:
-        """Note one."""
-        self._uuids[flow_uuid] = None
-
-    def tell(self) -> None:
-        """Say which there are since the last time."""
-        fresh = list(self._uuids)[self._told :]
-        self._told = len(self._uuids)
-        if not fresh:
-            return
-        number = f"{len(fresh):,} run{'' if len(fresh) == 1 else 's'}"
-        names = ", ".join(fresh[:_NAMED]) + (", …" if len(fresh) > _NAMED else "")
-        say(f"{number} cannot be read: see redisflow doctor {names}")

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from taskflow import states
 
-from redisflow.cli.clock import iso_time
-from redisflow.cli.reasons import Reason, holder_text, is_over, reasons_of_flow
-from redisflow.cli.situation import Claim, Situation, node_of
-from redisflow.cli.terminal import duration, worker_text
-from redisflow.cli.waits import Waits, reverts_in, waits_in
+from redisflow.looking.clock import iso_time
+from redisflow.looking.reasons import Reason, holder_text, is_over, reasons_of_flow
+from redisflow.looking.situation import Claim, Situation, node_of
+from redisflow.looking.texts import duration, worker_text
+from redisflow.looking.waits import Waits, reverts_in, waits_in
 
 _NAMES = 5
 _LINES = 10

@@ -14,11 +14,11 @@ from typing import Any
 from taskflow import states
 from taskflow.types.failure import Failure
 
-from redisflow.cli.clock import iso_time
-from redisflow.cli.failures import describe_failure, failure_line
-from redisflow.cli.flows import cancelled_by, is_submitted
-from redisflow.cli.situation import Claim, Situation, node_of
-from redisflow.cli.terminal import duration, worker_text
+from redisflow.looking.clock import iso_time
+from redisflow.looking.failures import describe_failure, failure_line
+from redisflow.looking.flows import cancelled_by, is_submitted
+from redisflow.looking.situation import Claim, Situation, node_of
+from redisflow.looking.texts import duration, worker_text
 from redisflow.rwlock import LockOwner
 
 #: Failures that are told of.

@@ -8,7 +8,7 @@ from typing import Any
 
 from taskflow.types.failure import Failure
 
-from redisflow.cli.problems import one_line, printable
+from redisflow.looking.texts import one_line, printable
 
 #: More of a message is in the JSON.
 _CHARACTERS = 300

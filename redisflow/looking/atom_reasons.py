@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from taskflow import states
 
-from redisflow.cli.flows import state_of
-from redisflow.cli.reasons import Reason, failures_of, is_over, reasons_of_flow
-from redisflow.cli.situation import Situation, node_of
-from redisflow.cli.terminal import worker_text
-from redisflow.cli.waits import reverts_in, waits_in
-from redisflow.cli.work_reasons import TODO, declined_by, held_by
+from redisflow.looking.atoms import state_of
+from redisflow.looking.reasons import Reason, failures_of, is_over, reasons_of_flow
+from redisflow.looking.situation import Situation, node_of
+from redisflow.looking.texts import worker_text
+from redisflow.looking.waits import reverts_in, waits_in
+from redisflow.looking.work_reasons import TODO, declined_by, held_by
 from redisflow.persistence.records import AtomRecord
 
 _LINES = 10
