@@ -39,7 +39,7 @@ is found gone.
 from __future__ import annotations
 
 from redisflow.client.client import Client
-from redisflow.client.connect import OLDEST, Report, ServerInfo
+from redisflow.client.examining import OLDEST, Report, ServerInfo
 from redisflow.client.faults import ServerError
 from redisflow.client.history import History, Run, Witness
 from redisflow.client.replication import Replication

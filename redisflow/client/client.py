@@ -22,10 +22,11 @@ import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, NoScriptError
 
-from redisflow.client import connect
+from redisflow.client import connect, examining
 from redisflow.client.access import check_access
 from redisflow.client.attempts import Attempts
-from redisflow.client.connect import Handle, Report, ServerInfo
+from redisflow.client.connect import Handle
+from redisflow.client.examining import Report, ServerInfo
 from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
 from redisflow.client.history import Histories, Witness
 from redisflow.client.lines import Lines
@@ -270,11 +271,11 @@ class Client:
 
         In a cluster one of the primaries answers.
         """
-        return next(iter(self._run(connect.look, None)), None)
+        return next(iter(self._run(examining.look, None)), None)
 
     def reports(self, *sections: str) -> list[Mapping[str, Any]]:
         """Ask each primary for sections of INFO; an empty list if the user may not."""
-        return self._run(lambda handle: connect.reports(handle, *sections), None)
+        return self._run(lambda handle: examining.reports(handle, *sections), None)
 
     def examine(self, sections: Sequence[str], settings: Sequence[str]) -> list[Report]:
         """Ask each primary for sections of INFO and for settings, as far as it tells.
@@ -283,7 +284,7 @@ class Client:
         """
         self._examined = True
         return self._run(
-            lambda handle: connect.examine(handle, sections, settings), None
+            lambda handle: examining.examine(handle, sections, settings), None
         )
 
     def sibling(self, *, timeout_s: float | None = None) -> Client:
@@ -368,7 +369,7 @@ class Client:
         if fault.network:
             self.troubled_at = monotonic()
         if fault.network and not self._seen:
-            fault = connect.explain(fault, self.config)
+            fault = examining.explain(fault, self.config)
         handle = self._handle
         if fault.network and sent:
             self.histories.renew()
@@ -389,8 +390,8 @@ class Client:
             path = _embedded_path() if self.config.kind == "embedded" else None
             handle = connect.connect(self.config, self._options, path)
             if not self._seen:
-                for info in () if self._examined else connect.look(handle):
-                    connect.check(info, self.config)
+                for info in () if self._examined else examining.look(handle):
+                    examining.check(info, self.config)
                 if self.config.username is not None:
                     check_access(handle, self.config)
                 self._seen = True

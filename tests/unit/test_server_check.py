@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from redisflow.client import ServerInfo
-from redisflow.client.connect import check
+from redisflow.client.examining import check
 from redisflow.config import parse_url
 from redisflow.errors import Refused
 
