@@ -15,24 +15,9 @@ import redisflow
 from redisflow.cli.app import invoke
 from redisflow.errors import FlowCancelled
 from redisflow.keys import FlowKeys
+from tests.support.gates import Gate
 
 pytestmark = pytest.mark.one_server
-
-
-class Gate(task.Task):
-    """Tells that it runs, and waits until it may end."""
-
-    def __init__(self, name, begun, go_on):
-        super().__init__(name)
-        self.begun, self.go_on = begun, go_on
-
-    def execute(self):
-        """Tell, and wait."""
-        self.begun.set()
-        assert self.go_on.wait(20)
-
-    def revert(self, **_arguments):
-        """Nothing is to be undone."""
 
 
 class Running:
@@ -48,7 +33,8 @@ class Running:
     def load(self):
         """Load an engine on the flow."""
         flow = linear_flow.Flow("f").add(
-            Gate("a", self.begun, self.go_on), Gate("b", self.begun, self.go_on)
+            Gate("a", self.go_on, begun=self.begun),
+            Gate("b", self.go_on, begun=self.begun),
         )
         return redisflow.load(flow, run_id="nightly", url=self.url)
 

@@ -14,6 +14,7 @@ from taskflow.patterns import linear_flow
 
 import redisflow
 from tests.support.eventually import eventually
+from tests.support.gates import Gate
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.one_server]
 
@@ -75,18 +76,6 @@ class Give(task.Task):
 def factory():
     return Give("a")
 """
-
-
-class Gate(task.Task):
-    """Waits until it may end."""
-
-    def __init__(self, name, go_on):
-        super().__init__(name)
-        self.go_on = go_on
-
-    def execute(self):
-        """Wait."""
-        assert self.go_on.wait(60)
 
 
 class Break(task.Task):

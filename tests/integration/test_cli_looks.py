@@ -24,6 +24,7 @@ from redisflow.cli.drawing import FILLS
 from redisflow.keys import FlowKeys, flow_uuid_of
 from redisflow.looking.clock import ServerClock
 from tests.support.eventually import eventually
+from tests.support.gates import Gate
 from tests.support.screen import environment, lines_of, shown_by
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.one_server]
@@ -52,18 +53,6 @@ class Work(task.Task):
         """Do nothing, or fail."""
         if self.message:
             raise RuntimeError(self.message)
-
-
-class Gate(task.Task):
-    """Waits until it may end."""
-
-    def __init__(self, name, go_on):
-        super().__init__(name)
-        self.go_on = go_on
-
-    def execute(self):
-        """Wait."""
-        assert self.go_on.wait(60)
 
 
 def nested():

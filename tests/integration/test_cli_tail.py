@@ -10,13 +10,13 @@ import subprocess
 import threading
 
 import pytest
-from taskflow import task
 from taskflow.patterns import linear_flow
 
 import redisflow
 from redisflow.keys import FlowKeys, flow_uuid_of
 from redisflow.persistence.journal import Journal
 from tests.support.eventually import eventually
+from tests.support.gates import Gate
 from tests.support.own_server import OwnServer
 from tests.support.screen import PROGRAM, Screen, environment
 from tests.support.servers import KINDS
@@ -28,20 +28,6 @@ SOON_S = 60.0
 _DAY_MS = 86_400_000
 
 
-class Gate(task.Task):
-    """Waits until it may end; then it may fail."""
-
-    def __init__(self, name, go_on, message=""):
-        super().__init__(name)
-        self.go_on, self.message = go_on, message
-
-    def execute(self):
-        """Wait."""
-        assert self.go_on.wait(60)
-        if self.message:
-            raise RuntimeError(self.message)
-
-
 class Running:
     """A run of one flow in a thread, and the program that shows its journal."""
 
@@ -49,7 +35,8 @@ class Running:
         self.url = url
         self.go_on = threading.Event()
         flow = linear_flow.Flow("f").add(
-            Gate("shop.flows.Reserve", self.go_on), Gate("pay", self.go_on, message)
+            Gate("shop.flows.Reserve", self.go_on),
+            Gate("pay", self.go_on, message=message),
         )
         self.engine = redisflow.load(flow, run_id="nightly", url=url)
         self.events = FlowKeys(namespace, flow_uuid_of("nightly", namespace)).events
