@@ -106,7 +106,7 @@ def reset(
         pending = reset_atom(subject, atom, alone=only, reason=reason)
     _tell(
         {"flow_uuid": subject.storage.flow_uuid, "atom": atom, "pending": pending},
-        f"{what} can run again: {pending:,} atom(s) are PENDING",
+        f"{what} can run again, with --rerun: {pending:,} atom(s) are PENDING",
         output,
     )
 

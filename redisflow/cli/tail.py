@@ -314,4 +314,5 @@ def _notes(entry: Entry) -> list[str]:
         notes.append(f"by {worker_text(entry.worker)}")
     if entry.attempt:
         notes.append(f"attempt {entry.attempt}")
-    return [*notes, *(f"{name}: {value}" for name, value in entry.more.items())]
+    more = {name: value for name, value in entry.more.items() if value}
+    return [*notes, *(f"{name}: {value}" for name, value in more.items())]

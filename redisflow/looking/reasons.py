@@ -140,6 +140,9 @@ def _end(situation: Situation) -> Iterator[Reason]:
     yield Reason("suspended" if state == states.SUSPENDED else "ended", text, about)
     if (submitted := _submitted(situation, "it was submitted again")) is not None:
         yield submitted
+    elif state == states.SUCCESS and (back := _put_back(situation)):
+        text = f"{back} atom(s) were put back since: run it again with --rerun"
+        yield Reason("reset", text, {"pending": back})
     if state in (states.FAILURE, states.REVERTED):
         known = [
             each
@@ -154,6 +157,12 @@ def _end(situation: Situation) -> Iterator[Reason]:
         yield from _halts(halts, "it was ended for a failure")
         for name, failures in list(situation.view.failures.items())[:_FAILURES]:
             yield from failures_of(name, failures)
+
+
+def _put_back(situation: Situation) -> int:
+    """Count what an operator has put back, after a run that has left nothing undone."""
+    atoms = situation.view.atoms
+    return sum(atom.detail.state == states.PENDING for atom in atoms if atom.node)
 
 
 def _not_begun(situation: Situation) -> Reason:

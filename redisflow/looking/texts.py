@@ -51,13 +51,14 @@ def worker_text(worker: str) -> str:
     """Shorten a worker's id: its process id, with the host where that is another.
 
     Of an operator, who has a name in place of a worker's tag, the name comes first.
+    Which of their requests it was is left out.
 
     >>> worker_text("elsewhere:4711:0badcafe")
     'elsewhere:4711'
-    >>> worker_text("elsewhere:4711:ann")
+    >>> worker_text("elsewhere:4711:ann/2")
     'ann (elsewhere:4711)'
     """
-    place, _, tag = worker.rpartition(":")
+    place, _, tag = worker.partition("/")[0].rpartition(":")
     host, _, pid = place.rpartition(":")
     if not host:
         return worker

@@ -93,6 +93,17 @@ def test_a_success(flow, why):
     assert _texts(why("a")) == "it is done"
 
 
+def test_a_success_of_which_something_was_put_back(flow, why):
+    """It can run again, and is told how: the same command gives what there was."""
+    flow.line("a", "b").start()
+    flow.drive()
+    flow.on("b", "atom_restart", act="reset b")
+    for found in (why(), why("b")):
+        (reason,) = [each for each in found if each["kind"] == "reset"]
+        assert reason["pending"] == 1
+        assert "--rerun" in reason["text"]
+
+
 def test_a_failed_run_tells_of_the_failure(flow, why):
     """REVERTED: what failed is named; an atom tells of its own failure."""
     flow.line("a", "b").start()

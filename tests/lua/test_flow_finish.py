@@ -64,6 +64,20 @@ def test_old_run_is_told_its_own_outcome(flow):
     assert flow.finish(finish) == ["ENDED", "FAILURE"]
 
 
+def test_outcomes_of_long_ago_are_forgotten(flow):
+    """The flow's hash does not grow with each run: the last thousand are known."""
+    flow.line("a").create()
+    before = {f"outcome:{run}": "SUCCESS" for run in (1, 2, 3)}
+    flow.client.execute("HSET", flow.keys.flow, "run", 1002, "ended", 1001)
+    for name, state in before.items():
+        flow.client.execute("HSET", flow.keys.flow, name, state)
+    flow.start(run=1002)
+    flow.drive(run=1002)
+
+    found = {name for name in flow.hash("flow") if name.startswith("outcome:")}
+    assert found == {"outcome:1", "outcome:3", "outcome:1002"}
+
+
 def test_finisher_that_lost_its_claim_is_stale(done):
     """STALE: the run goes on with the one who holds the item now."""
     flow, item = done
