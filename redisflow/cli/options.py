@@ -250,6 +250,34 @@ RetentionOption = Annotated[
     ),
 ]
 
+
+class Durability(StrEnum):
+    """When a claim or a result counts."""
+
+    SERVER = "server"
+    REPLICATED = "replicated"
+
+
+DurabilityOption = Annotated[
+    Durability,
+    typer.Option(
+        help="When claims and results count: once the server has them, or its replicas,"
+        " too.",
+        rich_help_panel="Flow",
+    ),
+]
+ReplicasOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="With --durability replicated: how many replicas have to have it. Without"
+        " it: all that are connected, and at least one.",
+        show_default=False,
+        rich_help_panel="Flow",
+    ),
+]
+
 #: What commands that only read say of how they end.
 READING_STATUS = "[bold]Exit status[/bold]: 0 shown, 2 usage or no such run, 4 server."
 
@@ -296,3 +324,19 @@ def _value(what: str, text: str) -> Any:
 
 def _no_json(constant: str) -> NoReturn:
     raise ValueError(constant)  # NaN and the infinities are no JSON
+
+
+def options_of(
+    retention_s: float | None, durability: Durability, replicas: int | None
+) -> dict[str, Any]:
+    """Give the engines' options of a flow that were asked for.
+
+    Raises:
+        UsageProblem: replicas are counted, and not waited for.
+    """
+    options: dict[str, Any] = {"retention_s": retention_s, "replicas": replicas}
+    if durability is Durability.REPLICATED:
+        options["durability"] = str(durability)
+    elif replicas is not None:
+        raise UsageProblem("--replicas goes with --durability replicated")
+    return {name: value for name, value in options.items() if value is not None}

@@ -15,13 +15,17 @@ import typer
 from redisflow.cli.interrupts import Interrupts, Killed
 from redisflow.cli.options import (
     ArgOption,
+    Durability,
+    DurabilityOption,
     MaskOption,
     Output,
     OutputOption,
+    ReplicasOption,
     RetentionOption,
     RunIdOption,
     StoreOption,
     Url,
+    options_of,
     read_pairs,
 )
 from redisflow.cli.outcome import outcome_of, print_outcome, tell_if_idle
@@ -155,6 +159,8 @@ def run(
         ),
     ] = False,
     retention: RetentionOption = None,
+    durability: DurabilityOption = Durability.SERVER,
+    replicas: ReplicasOption = None,
     url: Url = None,
     output: OutputOption = Output.HUMAN,
     mask: MaskOption = None,
@@ -166,8 +172,7 @@ def run(
     """
     from_environment()  # takeovers, and what is stored with a flow, are told here
     options: dict[str, Any] = {"lease_s": lease_s, "max_attempts": max_attempts}
-    if retention is not None:
-        options |= {"retention_s": retention}
+    options |= options_of(retention, durability, replicas)
     if threads is not None:
         options |= {"executor": "threads", "max_workers": threads}
     order = _Order(

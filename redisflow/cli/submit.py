@@ -11,14 +11,18 @@ from taskflow import states
 
 from redisflow.cli.options import (
     ArgOption,
+    Durability,
+    DurabilityOption,
     MaskOption,
     Output,
     OutputOption,
     ReasonOption,
+    ReplicasOption,
     RetentionOption,
     RunIdOption,
     StoreOption,
     Url,
+    options_of,
     read_pairs,
 )
 from redisflow.cli.outcome import outcome_of, print_outcome, tell_if_idle
@@ -87,6 +91,8 @@ def submit(
         ),
     ] = None,
     retention: RetentionOption = None,
+    durability: DurabilityOption = Durability.SERVER,
+    replicas: ReplicasOption = None,
     wait: Annotated[
         bool,
         typer.Option("--wait", help="Follow the run to its end, as 'run' does."),
@@ -101,8 +107,9 @@ def submit(
     Nothing is imported here. A run that was suspended is resumed.
     """
     call = FactoryCall.of(factory, (), read_pairs("--arg", arg or ()))
-    given = {"max_attempts": max_attempts, "retention_s": retention}
-    options = {name: value for name, value in given.items() if value is not None}
+    options = options_of(retention, durability, replicas)
+    if max_attempts is not None:
+        options["max_attempts"] = max_attempts
     values = read_pairs("--store", store or ())
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         asked_ms = ServerClock(backend.client).now_ms() if rerun else None

@@ -21,23 +21,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from redisflow.arguments import INJECTOR
+from redisflow.client import Replication
 from redisflow.codec.masking import MASKED, Mask
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id, find_run, store_run
 from redisflow.engine.membership import worker_id
-from redisflow.engine.settings import Settings
+from redisflow.engine.settings import Settings, refuse_to_replicate
 from redisflow.engine.submissions import Submissions
 from redisflow.errors import ConfigError, SubmissionDiffers, ValueRefused
 from redisflow.keys import atom_uuid_of
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.journal import operator_id
 from redisflow.persistence.names import as_name
-from redisflow.scripts import Argument, Reply
+from redisflow.scripts import Argument, FlowScripts, Reply
 
 #: Engine options that belong to a flow, and not to the workers that serve it.
 OPTIONS = (
-    *("claim_all", "defer_reverts", "inject_transient"),
-    *("lease_s", "max_attempts", "never_resolve", "retention_s"),
+    *("claim_all", "defer_reverts", "durability", "inject_transient", "lease_s"),
+    *("max_attempts", "never_resolve", "replicas", "retention_s"),
 )
 
 _MASK = Mask()
@@ -109,8 +110,9 @@ def submit(
         rerun: start a run that has ended once more, perhaps with other arguments. One
             that was suspended is resumed in any case.
         options: of the engines of all workers: ``max_attempts``, ``lease_s``,
-            ``retention_s``,
-            ``defer_reverts``, ``never_resolve``, ``inject_transient``, ``claim_all``.
+            ``retention_s``, ``durability``, ``replicas``, ``defer_reverts``,
+            ``never_resolve``, ``inject_transient``, ``claim_all``. What is to be
+            replicated is submitted once its submission is.
 
     Raises:
         SubmissionDiffers: the run was submitted before with another factory, arguments
@@ -156,6 +158,7 @@ def place(
         RedisFlowError: as `submit` does.
     """
     run_id = check_run_id(secrets.token_hex(6) if run_id is None else run_id)
+    replication = _replication_of(backend, options or {})
     words = _encoded(backend, call, options or {})
     values: list[Argument] = []
     for name, value in (store or {}).items():
@@ -167,8 +170,11 @@ def place(
     uuid = str(detail.uuid)
     submissions = Submissions(backend)
     submissions.add(uuid, submissions.now_ms())
+    scripts = backend.scripts_of(uuid)
+    # What was written before the mark has reached the replicas that have the mark.
+    scripts.replication = replication
     reply = _mark(
-        backend, run_id, uuid, words, values, rerun=rerun, act=act, reason=reason
+        backend, scripts, run_id, words, values, rerun=rerun, act=act, reason=reason
     )
     run = int(reply.fields[0])
     if reply.status == "ENDED":
@@ -180,21 +186,33 @@ def place(
     return Submitted(run_id, uuid, run, servers=servers)
 
 
-def _encoded(
-    backend: RedisBackend, call: FactoryCall, options: Mapping[str, Any]
-) -> _Words:
-    """Encode a call and its options.
+def _replication_of(
+    backend: RedisBackend, options: Mapping[str, Any]
+) -> Replication | None:
+    """Check the options of engines; tells whether their flow is to be replicated.
 
     Raises:
-        ConfigError: an option that does not go with a flow.
-        ValueRefused: something cannot be stored.
+        ConfigError: an option that does not go with a flow, or with this server.
     """
     for name in options:
         if name not in OPTIONS:
             raise ConfigError(
                 f"{name} is no option of a submitted flow: {', '.join(OPTIONS)}"
             )
-    Settings(options)
+    replication = Settings(options).replication
+    if replication is not None:
+        refuse_to_replicate(backend.config)
+    return replication
+
+
+def _encoded(
+    backend: RedisBackend, call: FactoryCall, options: Mapping[str, Any]
+) -> _Words:
+    """Encode a call and its options.
+
+    Raises:
+        ValueRefused: something cannot be stored.
+    """
     for name in call.kwargs:
         as_name(name)
     encode = backend.codec.encode
@@ -217,8 +235,8 @@ def _encoded(
 
 def _mark(
     backend: RedisBackend,
+    scripts: FlowScripts,
     run_id: str,
-    uuid: str,
     words: _Words,
     values: Sequence[Argument],
     *,
@@ -227,7 +245,7 @@ def _mark(
     reason: str,
 ) -> Reply:
     """Run the script; what was stored counts as the same if it reads as equal."""
-    scripts = backend.scripts_of(uuid)
+    uuid = scripts.keys.flow_uuid
     injector = atom_uuid_of(uuid, INJECTOR)
     request = worker_id(os.getpid(), secrets.token_hex(8))
     while True:

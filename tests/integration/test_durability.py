@@ -10,7 +10,9 @@ from taskflow import states, task
 from taskflow.patterns import linear_flow
 
 import redisflow
+from redisflow.cli.app import invoke
 from redisflow.errors import ConfigError, Unavailable
+from redisflow.keys import FlowKeys, flow_uuid_of
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
 from tests.support.servers import KINDS
@@ -135,3 +137,84 @@ def test_options_that_cannot_be_used(load, options, message):
     """They are refused before anything is written."""
     with pytest.raises(ConfigError, match=message):
         load(note("a"), **{"durability": "server", **options})
+
+
+@pytest.fixture
+def typed(servers, tmp_path, monkeypatch, capfd):
+    """Type a command on the primary, beside a module of flows; returns its status."""
+    (tmp_path / "shop.py").write_text(
+        "from taskflow.patterns import linear_flow\n"
+        "from taskflow.task import FunctorTask\n"
+        "def factory():\n"
+        "    return linear_flow.Flow('f').add(FunctorTask(lambda: 7, name='a'))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    url = f"redis://127.0.0.1:{servers[0].port}/0?deadline_s=1&namespace=rf"
+
+    def typed(*words, url=url):
+        status = invoke([*words, "--url", url])
+        return status, capfd.readouterr().err
+
+    return typed
+
+
+def waits(primary):
+    """Count how often replicas were waited for."""
+    return primary.client.info("commandstats").get("cmdstat_wait", {"calls": 0})[
+        "calls"
+    ]
+
+
+def test_submission_is_confirmed_and_so_is_what_serves_it(servers, typed):
+    """What is submitted is on the replica then; and its worker waits, too."""
+    primary, replica = servers
+    order = ("--run-id", "r1", "--durability", "replicated")
+
+    assert typed("submit", "shop:factory", *order)[0] == 0
+
+    uuid = flow_uuid_of("r1", "rf")
+    assert replica.client.zscore("rf:submitted", uuid) is not None
+    assert replica.client.hget(FlowKeys("rf", uuid).flow, "submitted") == "1"
+    before = waits(primary)
+    status, err = typed("worker", "--allow", "shop", "--once")
+    assert status == 0, err
+    assert primary.client.hget(FlowKeys("rf", uuid).flow, "state") == "SUCCESS"
+    assert waits(primary) > before
+
+
+def test_submission_that_no_replica_confirms_is_not_acknowledged(servers):
+    """It may be there or not, and submitting it again finds out."""
+    primary, replica = servers
+    url = f"redis://127.0.0.1:{primary.port}/0?deadline_s=1&namespace=rf"
+    options = {"run_id": "r1", "url": url, "durability": "replicated"}
+    replica.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable, match="0 of 1 replicas") as raised:
+            redisflow.submit("shop:factory", **options)
+    finally:
+        replica.process.send_signal(signal.SIGCONT)
+
+    assert raised.value.outcome == "unknown"
+    assert redisflow.submit("shop:factory", **options) == "r1"
+
+
+@pytest.mark.slow
+def test_run_takes_it_at_the_terminal(servers, typed):
+    """Its workers wait for replicas; how many can be said."""
+    primary, _replica = servers
+    asked = ("--durability", "replicated", "-w", "1")
+    assert typed("run", "shop.py", *asked)[0] == 0
+    assert waits(primary) >= 2
+    status, err = typed("run", "shop.py", *asked, "--replicas", "2")
+    assert status == 4
+    assert "1 of 2 replicas" in err
+
+
+@pytest.mark.parametrize("command", [("run", "shop.py"), ("submit", "shop:factory")])
+def test_what_cannot_be_replicated_is_refused(typed, command):
+    """A mistake in the command: nothing is begun."""
+    status, err = typed(*command, "--replicas", "1")
+    assert (status, "--replicas goes with" in err) == (2, True)
+    status, err = typed(*command, "--durability", "replicated", url="redisflow://")
+    assert (status, "takes one server with replicas" in err) == (2, True)
