@@ -1,9 +1,9 @@
 """The commands of the program, each imported when it is asked for.
 
-A command needs TaskFlow and a client of Redis, which take most of a second to import;
-who wants the version, the list of commands, or a word completed, is not to wait for all
-of them. So the program has a `Deferred` in the place of each, which gives way to the
-command itself when that is to be run, to be completed, or to tell its own help.
+A command needs TaskFlow and a client of Redis, which take their time to import; who
+wants the version, the list of commands, or a word completed, is not to wait for them.
+So the program has a `Deferred` in the place of each, which gives way to the command
+itself when that is to be run, to be completed, or to tell its own help.
 
 What a list shows beside its name is the command's docstring all the same: it is read
 from the source of its module.
