@@ -29,13 +29,12 @@ def pytest_generate_tests(metafunc):
 
 
 def _weather(seed, number, folder):
-    """Let one storm happen; returns what must hold after it and does not."""
+    """Let one storm happen; returns what its blows have met."""
     folder.mkdir()
     with Tempest(draw_storm(seed, number), folder) as tempest:
         try:
             tempest.rage()
             broken = judge(tempest)
-            assert tempest.happened, "nothing happened"
             assert not broken, "\n".join(broken)
         except BaseException as error:
             error.add_note(
@@ -48,13 +47,15 @@ def _weather(seed, number, folder):
 def test_storms(seed, seconds, request, tmp_path):
     """Every flow comes to a legal end, and nothing that was acknowledged is lost."""
     only = request.config.option.storm
-    until, number = monotonic() + seconds, 0
-    while only is not None or monotonic() < until:
-        number = only if only is not None else number
-        _weather(seed, number, tmp_path / f"storm-{number}")
-        if only is not None:
-            return
+    if only is not None:
+        _weather(seed, only, tmp_path / f"storm-{only}")
+        return
+    until, number, met = monotonic() + seconds, 0, 0
+    while monotonic() < until:
+        met += bool(_weather(seed, number, tmp_path / f"storm-{number}"))
         number += 1
+    # The flows of a storm may be over before its first blow, but not those of most.
+    assert met > number / 2, f"{met} of {number} storms have met anything"
 
 
 def test_same_seed_same_storm():
