@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 #: Part of a lease that may pass between two renewals.
 RENEW_AT = 1 / 3
+#: Part of a lease for which a server has to answer without a gap, before anybody is
+#: declared dead: after one, those who live renew theirs within a third.
+STEADY_AFTER = 1 / 2
 #: Part of a first, shorter lease that may pass before its renewal: what has ended by
 #: then has cost the server nothing more.
 _SOON = 1 / 20
@@ -114,8 +117,8 @@ class Lease:
         now = monotonic()
         return (
             not self.over
-            and now - self._steady_since >= self.lease_s / 2
-            and now - self._last_renewal <= self.lease_s / 2
+            and now - self._steady_since >= self.lease_s * STEADY_AFTER
+            and now - self._last_renewal <= self.lease_s * STEADY_AFTER
         )
 
     def lose(self) -> None:
@@ -152,7 +155,7 @@ class Lease:
         if again_s is False:
             self.lose()
             return
-        if started - self._last_renewal > self.lease_s / 2:
+        if started - self._last_renewal > self.lease_s * STEADY_AFTER:
             self._steady_since = started
         self._last_renewal = started
         self.trusted_until = started + self._trusted_s

@@ -41,6 +41,9 @@ T = TypeVar("T")
 #: How much later than the server's own timeout a blocking read may end.
 BLOCK_MARGIN_S = 2.0
 
+#: An answer that takes longer comes from a server that stood still, in seconds.
+_DELAY_S = 0.5
+
 #: The clients of this process, for the child of a fork.
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
@@ -73,8 +76,9 @@ class Client:
         self._lines = Lines()
         self._seen = False
         self._examined = False
-        #: When the server could not be reached last, on the local clock.
-        self.troubled_at = -math.inf
+        #: Since when the server answers without a break, on the local clock: before
+        #: that it was away, stood still, or was not asked by this client.
+        self.steady_since = math.inf
         self._opening = threading.Lock()
         self._closing = threading.Event()
         _clients.add(self)
@@ -131,7 +135,8 @@ class Client:
         failed: Exception | None = None
         if replication is None and (handle := self._handle) is not None:
             try:
-                return send_script(handle, lines, short, witness, histories)
+                reply = send_script(handle, lines, short, witness, histories)
+                return self._answered(reply, started)
             except NoScriptError:
                 pass
             except Exception as error:  # noqa: BLE001  _again raises it
@@ -318,7 +323,7 @@ class Client:
         failed: Exception | None = None
         if (handle := self._handle) is not None:
             try:
-                return operation(handle)
+                return self._answered(operation(handle), started)
             except Exception as error:  # noqa: BLE001  _again raises it
                 failed = error
         return self._again(operation, failed, started, deadline_s)
@@ -361,13 +366,20 @@ class Client:
             address = self.config.address
             raise attempts.fault.error(address, attempts.outcome, waited_s) from error
 
+    def _answered(self, answer: T, started: float) -> T:
+        """Give an answer back; one that was long in coming is the end of a break."""
+        now = monotonic()
+        if now - started > _DELAY_S:
+            self.steady_since = now
+        return answer
+
     def _judge(self, error: Exception, *, sent: bool) -> Fault:
         """Tell what an error means, and drop the connections that it spoils."""
         if isinstance(error, redis.DataError):
             raise TypeError(str(error)) from error
         fault = judge(error, sent=sent, seen=self._seen)
-        if fault.network:
-            self.troubled_at = monotonic()
+        if fault.network or fault.passing:
+            self.steady_since = monotonic()
         if fault.network and not self._seen:
             fault = examining.explain(fault, self.config)
         handle = self._handle
@@ -396,6 +408,7 @@ class Client:
                     check_access(handle, self.config)
                 self._seen = True
             self._handle = handle
+            self.steady_since = monotonic()
             if self._closing.is_set():  # meanwhile
                 self.close()
             return handle

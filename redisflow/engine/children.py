@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from redisflow.codec import dumps_plain, loads_plain
-from redisflow.engine.membership import sweep, worker_id
+from redisflow.engine.membership import sweep_dead, worker_id
 from redisflow.errors import (
     ConfigError,
     StructureMismatch,
@@ -243,7 +243,7 @@ class Children:
         end = self._end(child, status)
         scripts = self._storage.backend.scripts_of(self._storage.flow_uuid)
         with contextlib.suppress(Unavailable):  # then its lease has to say it
-            sweep(scripts, self._storage, child.worker, max_attempts=self._max_attempts)
+            sweep_dead(scripts, self._storage, child.worker, self._max_attempts)
         return end
 
 

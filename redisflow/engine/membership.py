@@ -17,13 +17,11 @@ from collections.abc import Callable
 from redisflow import lease, observing
 from redisflow.codec import failure_from
 from redisflow.errors import CorruptKey, WorkerLost
+from redisflow.persistence.sweeping import sweep, sweep_lapsed
 from redisflow.scripts import FlowScripts
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
-
-#: For who sweeps on nobody's behalf: no atom is given up for it, its engines decide.
-NEVER = 2**31
 
 #: How long to go on trying to say goodbye, in seconds.
 _GOODBYE_S = 2.0
@@ -108,7 +106,7 @@ class Membership:
         more = 0 if charged else 1
         try:
             if charged:
-                self.sweep(self.id)
+                sweep_dead(self._scripts, self._storage, self.id, self._max_attempts)
             while more:  # not for long: if the server is away, the lease says it
                 reply = self._scripts.call(
                     "worker_leave", worker=self.id, deadline_s=_GOODBYE_S
@@ -131,15 +129,14 @@ class Membership:
             client.block("BLPOP", self._wake_key, block_s, block_s=block_s) is not None
         )
 
-    def sweep(self, dead: str = "") -> int:
-        """Take back what dead workers hold; returns how many workers were dead.
-
-        Args:
-            dead: one that is known to be dead; otherwise those whose lease is over.
-        """
-        return sweep(
-            self._scripts, self._storage, dead, max_attempts=self._max_attempts
+    def sweep(self) -> None:
+        """Take back what those hold whose lease is over, once they had time for it."""
+        sweep_lapsed(
+            self._scripts,
+            max_attempts=self._max_attempts,
+            payload=_too_many(self._storage, self._max_attempts),
         )
+        self._storage.mirror.suspect()
 
     def check(self) -> None:
         """Tell whoever takes work of damage that only the heartbeat has met.
@@ -183,7 +180,7 @@ class Membership:
         if wait_s < 0:
             return self._lease_s
         if wait_s == 0 and self._lease.steady:
-            sweep(heart, self._storage, "", max_attempts=self._max_attempts)
+            sweep_dead(heart, self._storage, "", self._max_attempts)
             self.swept()
         return max(wait_s, self._lease_s / 20)
 
@@ -198,31 +195,19 @@ def worker_id(pid: int, tag: str) -> str:
     return f"{os.uname().nodename[:24]}:{pid}:{tag}"
 
 
-def sweep(
-    scripts: FlowScripts, storage: Storage, dead: str, *, max_attempts: int
-) -> int:
-    """Take back what dead workers hold; returns how many workers were dead."""
+def sweep_dead(
+    scripts: FlowScripts, storage: Storage, dead: str, max_attempts: int
+) -> None:
+    """Take back at once what one holds that is dead, or, "": all whose lease is over.
+
+    An atom that has cost ``max_attempts`` workers fails.
+    """
+    payload = _too_many(storage, max_attempts)
+    sweep(scripts, dead, max_attempts=max_attempts, payload=payload)
+    storage.mirror.suspect()
+
+
+def _too_many(storage: Storage, max_attempts: int) -> bytes:
+    """Encode the failure of an atom that has cost as many workers as it may."""
     lost = WorkerLost(f"this atom has cost {max_attempts} workers, as many as it may")
-    payload = storage.backend.codec.encode_failure(failure_from(lost))
-    workers: set[bytes] = set()
-    more = 1
-    while more:
-        reply = scripts.call(
-            "worker_sweep", dead=dead, max_attempts=max_attempts, payload=payload
-        )
-        if reply.status == "NONE":
-            break
-        worker, taken, more = reply.fields
-        workers.add(worker)
-        storage.mirror.suspect()
-        if taken or not dead:
-            logger.warning(
-                "worker %s is dead: items taken back: %d",
-                worker.decode(),
-                taken,
-                extra={"flow": storage.flow_uuid, "worker": worker.decode()},
-            )
-            observing.tell("took_back", storage.flow_uuid, worker.decode(), taken)
-        if dead and not more:
-            break
-    return len(workers)
+    return storage.backend.codec.encode_failure(failure_from(lost))

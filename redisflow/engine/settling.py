@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from taskflow import states
 
-from redisflow.engine.membership import NEVER, Membership
+from redisflow.engine.membership import Membership
 from redisflow.engine.plans import carry_on_plan
 from redisflow.engine.worker import Worker
+from redisflow.persistence.sweeping import NEVER
 from redisflow.storage import Storage
 
 _LEASE_S = 15.0
@@ -25,7 +26,8 @@ def settle_run(storage: Storage, run: int, *, max_attempts: int = NEVER) -> None
     membership = Membership(
         storage, lease_s=_LEASE_S, max_attempts=max_attempts, tag=None
     )
-    membership.sweep()
+    if _has_lapsed(storage):
+        membership.sweep()
     worker = Worker(storage, membership, run=run)
     if storage.get_flow_state() == states.SUSPENDING:
         scripts = storage.backend.scripts_of(storage.flow_uuid)
@@ -35,3 +37,11 @@ def settle_run(storage: Storage, run: int, *, max_attempts: int = NEVER) -> None
             worker.finish(item)
     finally:
         membership.leave()  # others need not wait for its lease
+
+
+def _has_lapsed(storage: Storage) -> bool:
+    """Tell whether there are workers whose lease is over."""
+    keys = storage.backend.keys.of_flow(storage.flow_uuid)
+    storage.mirror.sync()
+    there = storage.backend.client.execute("ZCARD", keys.workers)
+    return int(there) - 1 > storage.mirror.live  # one is a sentinel

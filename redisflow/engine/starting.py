@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from time import monotonic
 
 from redisflow.engine.items import MoveListener, moves_of
 from redisflow.engine.membership import Membership
@@ -42,7 +41,6 @@ class Start:
     """
 
     joined = False
-    _patient = True
 
     def __init__(
         self,
@@ -102,8 +100,7 @@ class Start:
     def _bring_about(self, reply: Reply) -> bool:
         """Do what has to be done before the run is on; returns whether it is."""
         if reply.status == "SWEEP":
-            if not self._gives_time():
-                self._membership.sweep()
+            self._membership.sweep()
             return False
         self._membership.keep()
         if reply.status == "WAIT":
@@ -116,19 +113,6 @@ class Start:
         if reply.status == "LOAD":
             self._load_graph()
         return self._launch()
-
-    def _gives_time(self) -> bool:
-        """Wait once, before others are declared dead, if the server was away just now.
-
-        Of a server that was away for longer than their leases all have lapsed: those
-        who are at work renew them within a third of one, and go on.
-        """
-        client, lease_s = self._storage.backend.client, self._membership.lease_ms / 1000
-        waits = self._patient and monotonic() - client.troubled_at < lease_s
-        self._patient = False
-        if waits:
-            self._membership.wait(lease_s / 3)
-        return waits
 
     def _clear_graph(self) -> None:
         left = 1

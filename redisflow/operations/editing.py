@@ -8,12 +8,12 @@ from typing import Any
 from taskflow import states
 from taskflow.types.failure import Failure
 
-from redisflow.engine.membership import NEVER, sweep
 from redisflow.engine.plans import carry_on_plan
 from redisflow.errors import InvalidState, NotFound
 from redisflow.operations.subject import Subject
 from redisflow.persistence.nodes import nodes_of, reached_from
 from redisflow.persistence.records import AtomRecord
+from redisflow.persistence.sweeping import sweep_lapsed
 
 _DONE = (states.SUCCESS, states.IGNORE)
 
@@ -117,7 +117,7 @@ def _make_way(subject: Subject, name: str, status: str) -> None:
     if status == "PLAN":
         carry_on_plan(subject.storage, subject.scripts, who=subject.who)
     elif status == "HELD":
-        if not sweep(subject.scripts, subject.storage, "", max_attempts=NEVER):
+        if not sweep_lapsed(subject.scripts):
             raise InvalidState("items are held by workers whose leases are not over")
     elif status == "LIVE":
         subject.look()

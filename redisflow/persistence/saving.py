@@ -47,6 +47,7 @@ from redisflow.persistence.reading import (
 )
 from redisflow.persistence.records import FAILURE_FIELDS, parse_flow
 from redisflow.persistence.removal import remove_flow
+from redisflow.persistence.sweeping import sweep_lapsed
 from redisflow.scripts import Argument, FlowScripts, Reply
 
 if TYPE_CHECKING:
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
 
 #: Bytes that one call carries; only a single atom may be larger.
 BATCH_BYTES = 2 * 2**20
-
-#: An atom is not given up for what its dead worker has cost: others decide.
-_NEVER = 2**31
 
 _NOTHING = Seen("", "")
 
@@ -379,7 +377,7 @@ class Saver:
             if reply.status != "HELD" or reply.fields[2] or reply.fields[1] in swept:
                 break
             swept.add(reply.fields[1])
-            self._sweep(plan, reply.fields[1].decode())
+            sweep_lapsed(plan.scripts)
         if reply.status in ("OK", "NEW", "RUNNING"):
             return reply
         uuid = reply.fields[0].decode()
@@ -390,16 +388,6 @@ class Saver:
         if reply.status == "UNKNOWN":
             raise NotFound(f"no {what} in flow {plan.detail.uuid}")
         raise InvalidState(f"{what} is held by worker {reply.fields[1].decode()}")
-
-    def _sweep(self, plan: FlowPlan, dead: str) -> None:
-        more = 1
-        while more:
-            reply = plan.scripts.call(
-                "worker_sweep", dead=dead, max_attempts=_NEVER, payload=b"null"
-            )
-            if reply.status == "NONE":
-                return
-            more = reply.fields[2]
 
 
 def _batches(questions: Sequence[list[Argument]]) -> Iterator[list[Argument]]:

@@ -78,7 +78,7 @@ end
 local halt = args.run == flow.run and flow.halt or 0
 for i = halt + 1, flow.halt do redis.call('HDEL', keys.flow, 'halt:' .. i) end
 for name, value in pairs({run = args.run, starter = args.worker, halt = halt, reverting = 0,
-    resolving = '', never_resolve = args.never}) do
+    resolving = '', never_resolve = args.never, lease_ms = args.lease_ms}) do
   row[#row + 1] = name
   row[#row + 1] = value
 end

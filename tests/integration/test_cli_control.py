@@ -12,6 +12,7 @@ from taskflow import states, task
 from taskflow.patterns import linear_flow
 
 import redisflow
+from redisflow import lease
 from redisflow.cli.app import invoke
 from redisflow.errors import FlowCancelled
 from redisflow.keys import FlowKeys
@@ -36,7 +37,7 @@ class Running:
             Gate("a", self.go_on, begun=self.begun),
             Gate("b", self.go_on, begun=self.begun),
         )
-        return redisflow.load(flow, run_id="nightly", url=self.url)
+        return redisflow.load(flow, run_id="nightly", url=self.url, lease_s=3)
 
     def _run(self):
         try:
@@ -103,9 +104,10 @@ def test_suspend_can_wait_for_the_workers(running, program):
 
 
 def test_suspend_where_no_worker_is_alive(url, program, running):
-    """What a dead worker left is taken back, and the flow is suspended at once."""
+    """What a dead worker left is taken back, once it had time to renew its lease."""
     keys = running.engine.storage.backend.keys.of_flow(running.engine.storage.flow_uuid)
     client = running.engine.storage.backend.client
+    lease.drop(running.engine._course._membership._lease)
     for worker in client.execute("ZRANGE", keys.workers, 0, 0):
         client.execute("ZADD", keys.workers, 1, worker)
 

@@ -21,6 +21,7 @@ from taskflow.patterns import graph_flow, linear_flow
 import redisflow
 from redisflow import observing
 from redisflow.engine.submitting import submit
+from redisflow.persistence.sweeping import sweep
 from redisflow.telemetry import otel
 from redisflow.telemetry.logs import Fields, JsonFormatter, TextFormatter
 from redisflow.telemetry.prometheus import PrometheusObserver
@@ -287,8 +288,8 @@ def test_lost_leases_takeovers_and_late_results_are_counted(url, counted):
     thread.start()
     try:
         assert begun.wait(20)
-        course = late._course
-        course._membership.sweep(course._membership.id)  # as if it had been silent
+        storage, silent = late.storage, late._course._membership.id
+        sweep(storage.backend.scripts_of(storage.flow_uuid), silent)
         other.run()
         eventually(lambda: counted("redisflow_lease_losses_total") == 1)
     finally:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from time import monotonic
 
 import pytest
 from taskflow import exceptions, states
@@ -250,28 +249,6 @@ def test_the_structure_may_have_changed_after_a_crash(open_run, notes):
 
     eventually(run)
     assert notes == ["new", "c"]
-
-
-def test_one_who_comes_after_an_outage_gives_others_time(open_run, admin):
-    """All leases have lapsed while the server was away: they are renewed first."""
-    begun, gate = threading.Event(), threading.Event()
-
-    def flow():
-        return line(Call("a", lambda: begun.set() or gate.wait(20)))
-
-    one, two = open_run(flow(), lease_s=3), open_run(flow(), lease_s=6)
-    keys = one.storage.backend.keys.of_flow(one.storage.flow_uuid)
-    with running(one) as first:
-        assert begun.wait(20)
-        (worker,) = admin.zrangebyscore(keys.workers, "-inf", "(inf")
-        admin.zadd(keys.workers, {worker: 1})
-        two.storage.backend.client.troubled_at = monotonic()
-        with running(two) as second:
-            eventually(lambda: two.on_since is not None)
-            gate.set()
-            second.result(30)
-        first.result(30)
-    assert (one.statistics["stale"], one.statistics["completed"]) == (0, 1)
 
 
 def test_drain(open_run, notes):

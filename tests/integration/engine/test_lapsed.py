@@ -1,0 +1,155 @@
+"""All leases have lapsed, as while the server was away, and those who had them live."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import pytest
+from taskflow import states
+
+from redisflow import RedisBackend
+from redisflow.engine.membership import Membership
+from redisflow.errors import InvalidState
+from redisflow.operations import Subject, reset_atom, suspend_run
+from tests.support.eventually import eventually
+from tests.support.noting import Call, line, running, states_of
+
+LEASE_S = 6.0
+
+
+class Busy:
+    """An engine that is amid a task, and whose lease is over.
+
+    Attributes:
+        engine: the engine.
+        gate: lets the task end.
+        outcome: the future of its run.
+    """
+
+    def __init__(self, engine, gate, outcome):
+        self.engine, self.gate, self.outcome = engine, gate, outcome
+
+    def assert_undisturbed(self):
+        """Let it end, and see that nobody has taken its task."""
+        self.gate.set()
+        self.outcome.result(30)
+        statistics = self.engine.statistics
+        assert (statistics["stale"], statistics["completed"]) == (0, 1)
+
+
+@pytest.fixture
+def flow():
+    """Make a flow of one task that waits, and what tells of it."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def make():
+        return line(Call("a", lambda: begun.set() or gate.wait(20)))
+
+    make.begun, make.gate = begun, gate
+    yield make
+    gate.set()
+
+
+@pytest.fixture
+def busy(open_run, flow, admin):
+    """Start an engine, and let its lease lapse though it will renew it in time."""
+    engine = open_run(flow(), lease_s=LEASE_S)
+    keys = engine.storage.backend.keys.of_flow(engine.storage.flow_uuid)
+    with running(engine) as outcome:
+        try:
+            assert flow.begun.wait(20)
+            (worker,) = admin.zrangebyscore(keys.workers, "-inf", "(inf")
+            admin.zadd(keys.workers, {worker: 1})
+            yield Busy(engine, flow.gate, outcome)
+        finally:
+            flow.gate.set()
+
+
+@pytest.fixture
+def subject(busy, url):
+    """Come as an operator does: with connections that have just been made."""
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        yield Subject(backend, busy.engine.storage.flow_uuid)
+
+
+def test_one_who_comes_gives_others_time(open_run, flow, busy):
+    """Another engine does not begin before they had time to renew."""
+    two = open_run(flow(), lease_s=60)
+    with running(two) as second:
+        eventually(lambda: two.on_since is not None, 20)
+        busy.assert_undisturbed()
+        second.result(30)
+
+
+def test_operator_gives_workers_time(busy, subject):
+    """What one suspends has a worker still: its task ends, and is recorded."""
+    assert suspend_run(subject) == states.SUSPENDING
+    busy.assert_undisturbed()
+    assert states_of(busy.engine) == {"a": states.SUCCESS}
+
+
+def test_nothing_is_reset_under_those_who_live(busy, subject):
+    """What they hold stays theirs."""
+    with pytest.raises(InvalidState, match="worker"):
+        reset_atom(subject, "a")
+    busy.assert_undisturbed()
+
+
+def test_nothing_is_saved_under_those_who_live(busy, url):
+    """A detail that somebody writes by hand does not take the task away."""
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        connection = backend.get_connection()
+        detail = connection.get_flow_details(busy.engine.storage.flow_uuid)
+        atom = next(atom for atom in detail if atom.name == "a")
+        atom.state = states.FAILURE
+        with pytest.raises(InvalidState, match="is held by worker"):
+            connection.update_atom_details(atom)
+    busy.assert_undisturbed()
+
+
+def test_dead_are_given_half_a_lease(open_run, flow, url, monkeypatch):
+    """Whoever has not renewed by then is dead, and the run is ended without it."""
+    monkeypatch.setattr(Membership, "keep", lambda _membership: None)
+    engine = open_run(flow(), lease_s=2)
+    with running(engine) as outcome:
+        assert flow.begun.wait(20)
+        eventually(lambda: not looked_at(engine).live)
+        with contextlib.closing(RedisBackend.from_url(url)) as backend:
+            came = monotonic()
+            subject = Subject(backend, engine.storage.flow_uuid)
+            assert suspend_run(subject) == states.SUSPENDED
+            assert monotonic() - came >= 1
+        flow.gate.set()
+        outcome.result(30)
+    assert engine.statistics["stale"] == 1
+
+
+def looked_at(engine):
+    """Bring an engine's mirror up to date."""
+    engine.storage.mirror.sync()
+    return engine.storage.mirror
+
+
+def test_client_knows_since_when_the_server_answers(url, admin, namespace):
+    """An answer that was long in coming, and a lost connection, are breaks."""
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        client, came = backend.client, monotonic()
+        client.execute("GET", f"{namespace}:nothing")
+        first = client.steady_since
+        assert first > came
+        client.execute("GET", f"{namespace}:nothing")
+        assert client.steady_since == first
+        client.execute("BLPOP", f"{namespace}:nothing", 0.7)
+        late = client.steady_since
+        assert late >= first + 0.5
+        with ThreadPoolExecutor(1) as pool:
+            waits = pool.submit(client.execute, "BLPOP", f"{namespace}:nothing", 3)
+            eventually(lambda: admin.info("clients")["blocked_clients"] == 1)
+            cut = monotonic()
+            admin.client_kill_filter(skipme=True, _type="normal")
+            eventually(lambda: client.steady_since >= cut)
+            admin.rpush(f"{namespace}:nothing", "")
+            assert waits.result(20)
