@@ -28,6 +28,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 
 from redisflow.client import tls
+from redisflow.client.clusters import Cluster
 from redisflow.client.faults import NoSentinel
 from redisflow.client.history import Histories
 from redisflow.client.packing import packer
@@ -194,7 +195,7 @@ def connect(config: Config, options: Mapping[str, Any], path: str | None) -> Han
     options = {**options, "retry": Retry(NoBackoff(), 0)}
     if config.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in config.hosts]
-        return RedisCluster(startup_nodes=nodes, ssl=config.tls, **options)
+        return Cluster(nodes, ssl=config.tls, **options)
     options |= {"db": config.db, "command_packer": packer()}
     if config.kind == "sentinel":
         return _sentinel(config, options)

@@ -21,6 +21,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from redisflow.client.clusters import look_anew
 from redisflow.client.connect import Handle
 from redisflow.client.history import NOWHERE, Histories, Witness, compare, runner
 from redisflow.client.lines import Lines
@@ -172,14 +173,16 @@ def _send_to_cluster(
     slot is elsewhere redis-py is asked to find it, first for the witness.
     """
     key = command[3]
+    node: Any = None  # redis-py's types do not tell
     try:
-        server = handle.get_redis_connection(handle.get_node_from_key(key))
+        node = handle.get_node_from_key(key)
+        server = handle.get_redis_connection(node)
         return _send(server.connection_pool, lines, command, witness, histories)
     except _ELSEWHERE:
         pass
     except (redis.ConnectionError, redis.TimeoutError):
         with suppress(redis.RedisError, RedisClusterException):
-            handle.execute_command("EXISTS", key)  # redis-py looks who has the slot now
+            look_anew(handle, node)
         raise
     witness.confirm(runner(handle.execute_command))
     witness.history.server = NOWHERE  # it may have been any server

@@ -5,15 +5,26 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import signal
+import subprocess
+import sys
+import threading
 from collections import Counter
+from pathlib import Path
+from time import monotonic
 
 import pytest
 from redis.cluster import RedisCluster
 
+import redisflow
+from redisflow import RedisBackend
+from redisflow.client import Client
+from redisflow.config import parse_url
+from redisflow.errors import FlowLost, Unavailable
 from tests.support.append_only import PLACES, cut_at
 from tests.support.eventually import eventually
 from tests.support.own_server import OwnServer
-from tests.support.scenarios import Stage
+from tests.support.scenarios import WORKLOADS, Stage
 from tests.support.servers import KINDS
 from tests.support.topologies import Cluster, Watched, is_up
 from tests.support.verdict import broken_after_loss, broken_journal, forgotten
@@ -23,6 +34,12 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 LEASE_S = 8.0
 WORKERS = 3
+ROOT = Path(redisflow.__file__).parents[1]
+
+#: A lease while one server of several stands still, and for how long it does.
+LEASE_STILL_S = 2.0
+STILL_S = 2.5 * LEASE_STILL_S
+TASK_S = 0.35
 
 #: How many transactions are lost with the end of a file, at least.
 LOST = 20
@@ -281,3 +298,143 @@ def test_server_of_a_cluster_is_killed(cluster, everywhere, tmp_path):
     assert not broken_after_loss(flow, stage.notes)
     assert flow.fields["epoch"] == "2"
     assert len(node.run_ids) == 2
+
+
+# One server of a cluster stands still
+
+
+@pytest.fixture(params=KINDS)
+def partial(request, tmp_path):
+    """Start a cluster whose servers answer for their slots while another is away."""
+    covers = ("--cluster-require-full-coverage", "no")
+    with Cluster(request.param, tmp_path, *covers) as servers:
+        yield servers
+
+
+@pytest.fixture
+def serving(tmp_path):
+    """Start processes that serve flows of the workloads, all that they are given."""
+    with contextlib.ExitStack() as stack:
+
+        def start(name, url):
+            log = stack.enter_context((tmp_path / f"{name}.log").open("wb"))
+            words = ("worker", "--allow", WORKLOADS, "--lease-s", LEASE_STILL_S)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "redisflow.cli", *map(str, words), "--url", url],
+                cwd=ROOT,
+                stderr=log,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+def on_server(cluster, node, url, folder, *, there):
+    """Stage a flow on that server, or on any other."""
+    stages = (Stage(url, None, folder, run_id=f"flow-{n}") for n in itertools.count())
+    for stage in stages:
+        found = cluster.owner(cluster.slot_of(stage.keys.flow))
+        if (found is node) == there:
+            break
+    folder.mkdir()
+    return dataclasses.replace(stage, admin=found.client)
+
+
+def leave_to_workers(stage, count):
+    """Submit a flow of so many tasks."""
+    about = {"notes": str(stage.notes_file), "count": count, "takes_s": TASK_S}
+    redisflow.submit(
+        f"{WORKLOADS}:independent",
+        run_id=stage.run_id,
+        url=stage.url,
+        factory_kwargs=about,
+    )
+
+
+def has_ended(stage):
+    """Tell whether a flow has come to a good end."""
+    return stage.flow.fields["state"] == "SUCCESS"
+
+
+def test_one_server_of_a_cluster_stands_still(partial, serving, tmp_path):
+    """Who works at flows of other servers too goes on with these, and then with its."""
+    url = f"redis+cluster://{partial.hosts}?deadline_s=30&socket_timeout=1"
+    still = partial.owner(0)  # redis-py asks it before the others
+    stopped = on_server(partial, still, url, tmp_path / "stopped", there=True)
+    going = on_server(partial, still, url, tmp_path / "going", there=False)
+    leave_to_workers(stopped, 56)
+    leave_to_workers(going, 64)
+    workers = [serving("one", url)]
+    after(stopped, 1)
+    after(going, 8)  # its renewals have been steady for a while
+    workers.append(serving("two", url))
+    eventually(lambda: len({note.pid for note in going.notes}) == 2, 30)
+
+    workers_key, lasting = stopped.keys.workers, ("-inf", "(inf")
+    leases = stopped.admin.zrangebyscore(workers_key, *lasting, withscores=True)
+    still.process.send_signal(signal.SIGSTOP)
+    try:
+        stood = monotonic()
+        assert begun(stopped) < 56, "it was over too soon"
+        before = begun(going)
+        eventually(lambda: has_ended(going), 60)
+        took_s, did = monotonic() - stood, begun(going) - before
+        threading.Event().wait(STILL_S - took_s)
+    finally:
+        still.process.send_signal(signal.SIGCONT)
+
+    assert did * TASK_S / len(workers) > 2 * LEASE_STILL_S, "it was over too soon"
+    now_s, _us = stopped.admin.time()
+    assert max(at for _worker, at in leases) < 1000 * now_s, "no lease was over"
+    eventually(lambda: has_ended(stopped), 60)
+    for stage in (stopped, going):
+        flow = stage.assert_ended("SUCCESS", Counter())
+        assert not [name for name in flow.atoms if flow.taken_back(name)]
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+    logs = "".join(file.read_text() for file in tmp_path.glob("*.log"))
+    assert "lease of worker" not in logs
+    assert took_s < 3 * (did * TASK_S / len(workers) + 1)
+
+
+def test_client_connects_while_one_server_stands_still(partial):
+    """Another client of a process comes to the servers that answer, and finds them."""
+    url = f"redis+cluster://{partial.hosts}?deadline_s=20&socket_timeout=5"
+    still = partial.owner(0)
+    others = [n for n in range(99) if partial.owner(partial.slot_of(f"k{n}")) != still]
+    with contextlib.closing(Client(parse_url(url))) as client:
+        client.execute("SET", f"k{others[0]}", "there")
+        still.process.send_signal(signal.SIGSTOP)
+        try:
+            sibling = client.sibling(timeout_s=0.5)
+            with contextlib.closing(sibling):
+                value = sibling.execute("GET", f"k{others[0]}", deadline_s=0.5)
+        finally:
+            still.process.send_signal(signal.SIGCONT)
+    assert value == b"there"
+
+
+def test_server_that_stands_still_is_asked_once(partial, tmp_path):
+    """Who waits for it learns of that after one time-out, and not after two."""
+    url = f"redis+cluster://{partial.hosts}?deadline_s=20&socket_timeout=3"
+    still = partial.owner(0)
+    stage = on_server(partial, still, url, tmp_path / "f", there=True)
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        scripts = backend.scripts_of(stage.keys.flow_uuid)
+
+        def beat():
+            scripts.call("worker_heartbeat", worker="w", lease_ms=1, deadline_s=0)
+
+        with pytest.raises(FlowLost):
+            beat()
+        still.process.send_signal(signal.SIGSTOP)
+        try:
+            began = monotonic()
+            with pytest.raises(Unavailable):
+                beat()
+            assert 2.9 < monotonic() - began < 5.5
+        finally:
+            still.process.send_signal(signal.SIGCONT)
