@@ -9,6 +9,10 @@ stored for the first time within a span (that of the caller of `submit`, say), t
 span's context is the flow's metadata `META_TRACE`, and the parent of them all.
 Otherwise trace and parent are computed from the flow and the number of the run: every
 process comes to the same without asking.
+
+No metric names a run: OpenTelemetry keeps each set of attributes that it has seen, and
+no more than 2,000 of them. Each process tells its share, so that sums over all
+processes tell what there is.
 """
 
 from __future__ import annotations
@@ -162,12 +166,14 @@ class OtelObserver(Parts):
         return [metrics.Observation(self.running)]
 
     def _observe_ready(self, _: object) -> Iterable[metrics.Observation]:
-        for run, ready, _workers in self.counts():
-            yield metrics.Observation(ready, {"redisflow.run": run})
+        shares = (
+            parts * ready / max(parts, workers)
+            for _run, parts, ready, workers in self.counts()
+        )
+        return [metrics.Observation(sum(shares))]
 
     def _observe_workers(self, _: object) -> Iterable[metrics.Observation]:
-        for run, _ready, workers in self.counts():
-            yield metrics.Observation(workers, {"redisflow.run": run})
+        return [metrics.Observation(self.parts)]
 
 
 def _parent_of(part: Part) -> context.Context:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator
 
 from redisflow.errors import RedisFlowError, Unavailable
@@ -58,14 +59,23 @@ class Parts(Observer):
         with self._lock:
             self._works.discard(work)
 
-    def counts(self) -> Iterator[tuple[str, int, int]]:
-        """Ask the server: each run of this process, what is ready, how many workers.
+    @property
+    def parts(self) -> int:
+        """How many workers of this process take part in a run."""
+        return len(self._parts)
+
+    def counts(self) -> Iterator[tuple[str, int, int, int]]:
+        """Ask the server about each run of this process.
+
+        Gives the run, how many workers of this process take part in it, how many items
+        are ready, and how many workers there are in all.
 
         Runs that the server does not tell of are left out, with a line in the log.
         """
         with self._lock:
-            runs = {part.run: part for part in self._parts.values()}
-        for run, part in runs.items():
+            parts = list(self._parts.values())
+        here = Counter(part.run for part in parts)
+        for run, part in {part.run: part for part in parts}.items():
             try:
                 ready, workers = part.counts()
             except Unavailable as error:
@@ -74,4 +84,4 @@ class Parts(Observer):
             except RedisFlowError as error:
                 logger.debug("no counts of run %s: %s", run, error)
                 continue
-            yield run, ready, workers
+            yield run, here[run], ready, workers

@@ -147,7 +147,7 @@ class _Counts(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         ready, workers = gauges = _gauges()
-        for run, waiting, there in self._parts.counts():
+        for run, _here, waiting, there in self._parts.counts():
             ready.add_metric([run], waiting)
             workers.add_metric([run], there)
         return gauges

@@ -262,6 +262,52 @@ def test_gauges_tell_of_the_runs_at_hand(url, counted):
     assert counted("redisflow_running") == 0
 
 
+def test_gauges_of_opentelemetry_name_no_run(url, traced):
+    """A worker meets runs without end; what it tells of them stays one point each."""
+    seen = []
+
+    class Look(task.Task):
+        def execute(self):
+            points = traced.points()
+            for name in ("redisflow.ready", "redisflow.workers"):
+                seen.extend((p.value, dict(p.attributes)) for p in points[name])
+
+    for run in ("one", "two"):
+        flow = redisflow_unordered(Look("a"), Look("b"))
+        redisflow.load(flow, run_id=run, url=url).run()
+
+    assert seen == 2 * [(1, {}), (1, {}), (0, {}), (1, {})]
+    points = traced.points()
+    assert [p.value for p in points["redisflow.ready"]] == [0]
+    assert [p.value for p in points["redisflow.workers"]] == [0]
+
+
+def test_shares_of_what_is_ready_add_up(url, traced):
+    """Of two workers of one run each tells its share."""
+    meet = threading.Barrier(2)
+    seen = []
+
+    class Meet(task.Task):
+        def execute(self):
+            meet.wait(20)
+            if self.name == "a":
+                seen.append([p.value for p in traced.points()["redisflow.ready"]])
+            meet.wait(20)
+
+    def part():
+        tasks = [Meet("a"), Meet("b"), Good("c"), Good("d"), Good("e")]
+        flow = redisflow_unordered(*tasks)
+        redisflow.load(flow, run_id="r", url=url).run()
+
+    threads = [threading.Thread(target=part) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert seen == [[3]]
+
+
 def redisflow_unordered(*tasks):
     """Make a flow without order."""
     from taskflow.patterns import unordered_flow  # noqa: PLC0415
