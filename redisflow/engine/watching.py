@@ -74,15 +74,21 @@ class Watch:
             self._asker = None
 
     def begin(self, item: Item, job: Job) -> Job:
-        """Tell that work begins; returns the job as it is to be run."""
-        self._log("begins", item)
-        if not observing.observers or item.atom is None:
+        """Return a job as it is to be run: the thread that begins it tells that."""
+        observed = bool(observing.observers) or logger.isEnabledFor(logging.INFO)
+        if not observed or item.atom is None:
             return job
-        work = self._begin(item, item.atom)
-        return lambda: _observed(work, job)
+        work = self._work_of(item, item.atom)
 
-    def _begin(self, item: Item, atom: AtomRecord) -> Work:
-        work = Work(
+        def run() -> Outcome:
+            self._log("begins", item)
+            self._tell_begin(item, work)
+            return _observed(work, job)
+
+        return run
+
+    def _work_of(self, item: Item, atom: AtomRecord) -> Work:
+        return Work(
             self._known_part(),
             atom.name,
             atom.uuid,
@@ -91,15 +97,16 @@ class Watch:
             item.attempt,
             item.token,
         )
+
+    def _tell_begin(self, item: Item, work: Work) -> None:
         self._begun[item.id, item.token] = work
         observing.tell("began", work)
-        return work
 
     def halt(self, item: Item, failure: Failure) -> None:
         """Tell that the run is ended for an error around an atom, begun or not."""
         begun = (item.id, item.token) in self._begun
         if observing.observers and item.atom is not None and not begun:
-            self._begin(item, item.atom)
+            self._tell_begin(item, self._work_of(item, item.atom))
         self.end(item, HALTED, failure)
 
     def end(self, item: Item, state: str, result: Any = None) -> None:

@@ -369,6 +369,31 @@ def test_waits_for_a_lock_are_counted(url, backend, counted):
     assert counted("redisflow_lock_wait_seconds_total") > 0
 
 
+def test_what_waits_for_a_thread_has_not_begun(url):
+    """With more claims than threads: the thread that begins a task tells of it."""
+    told = []
+
+    class Listening(observing.Observer):
+        def began(self, work):
+            told.append((work.atom, threading.current_thread().name))
+
+    class Look(task.Task):
+        def execute(self):
+            told.append((self.name, threading.current_thread().name))
+
+    listening = Listening()
+    observing.add(listening)
+    options = {"executor": "threads", "max_workers": 1, "claim_all": True}
+    try:
+        flow = redisflow_unordered(Look("a"), Look("b"), Look("c"))
+        redisflow.load(flow, run_id="r", url=url, **options).run()
+    finally:
+        observing.remove(listening)
+
+    assert [name for name, _ in told] == ["a", "a", "b", "b", "c", "c"]
+    assert len({thread for _, thread in told}) == 1
+
+
 def test_an_observer_that_raises_changes_nothing(url, caplog):
     """It only looks on: what it raises is logged."""
 
