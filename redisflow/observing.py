@@ -78,7 +78,11 @@ class Observer:
     """Is told of what happens in this process; here, of nothing."""
 
     def metadata(self) -> Mapping[str, Any]:
-        """Return metadata for a flow that is about to be stored for the first time."""
+        """Return metadata for a run that whoever asks is about to have begun.
+
+        It is stored with the flow: that of its first run as it is, that of run N, in
+        which it is run again, by names that end in ``:N``.
+        """
         return {}
 
     def joined(self, part: Part) -> None:
@@ -149,15 +153,24 @@ def tell(event: str, *details: Any) -> None:
             logger.exception("an observer failed at %r", event)
 
 
-def metadata() -> dict[str, Any]:
-    """Return what observers want to have stored with a new flow."""
+def metadata(run: int = 1) -> dict[str, Any]:
+    """Return what observers want to have stored with a run that is new."""
     found: dict[str, Any] = {}
     for observer in observers:
         try:
             found.update(observer.metadata())
         except Exception:  # it only looks on
             logger.exception("an observer failed at 'metadata'")
-    return found
+    return {name_in(run, name): value for name, value in found.items()}
+
+
+def name_in(run: int, name: str) -> str:
+    """Name what is stored with one run of a flow.
+
+    >>> name_in(1, "traceparent"), name_in(2, "traceparent")
+    ('traceparent', 'traceparent:2')
+    """
+    return name if run == 1 else f"{name}:{run}"
 
 
 def from_environment() -> None:

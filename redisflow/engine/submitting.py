@@ -20,6 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from taskflow import states
+
+from redisflow import observing
 from redisflow.arguments import INJECTOR
 from redisflow.client import Replication
 from redisflow.codec.masking import MASKED, Mask
@@ -31,6 +34,7 @@ from redisflow.engine.submissions import Submissions
 from redisflow.errors import ConfigError, SubmissionDiffers, ValueRefused
 from redisflow.keys import atom_uuid_of
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.commands import run_many
 from redisflow.persistence.journal import operator_id
 from redisflow.persistence.names import as_name
 from redisflow.scripts import Argument, FlowScripts, Reply
@@ -165,9 +169,11 @@ def place(
         values += [as_name(name), backend.codec.encode(value, name=name)]
     # The flow's own name is known to its factory alone.
     detail, exists = find_run(backend, run_id, flow_name=run_id)
+    uuid = str(detail.uuid)
     if not exists:
         store_run(backend, run_id, detail)
-    uuid = str(detail.uuid)
+    elif observing.observers:
+        _note_run(backend, uuid, rerun=rerun)
     submissions = Submissions(backend)
     submissions.add(uuid, submissions.now_ms())
     scripts = backend.scripts_of(uuid)
@@ -184,6 +190,20 @@ def place(
     submissions.add(uuid, now_ms)
     servers = submissions.call_servers(uuid, now_ms)
     return Submitted(run_id, uuid, run, servers=servers)
+
+
+def _note_run(backend: RedisBackend, uuid: str, *, rerun: bool) -> None:
+    """Have stored what observers tell of a run that is about to be submitted."""
+    key = backend.keys.of_flow(uuid).flow
+    command = ("HMGET", key, "run", "ended", "state")
+    run, ended, state = run_many(backend.client, [command])[0]
+    if run != ended or not (rerun or state == states.SUSPENDED.encode()):
+        return
+    words: list[Argument] = []
+    for name, value in observing.metadata(int(run) + 1).items():
+        words += [as_name(name), backend.codec.encode(value, name=name)]
+    if words:
+        backend.scripts_of(uuid).call("flow_update", rest=words)
 
 
 def _replication_of(

@@ -5,10 +5,11 @@ what came of it is recorded. It is the current span while the user's code runs, 
 spans of that code are its children.
 
 All spans of a run are in one trace, whichever process they come from. Where a flow was
-stored for the first time within a span (that of the caller of `submit`, say), that
-span's context is the flow's metadata `META_TRACE`, and the parent of them all.
-Otherwise trace and parent are computed from the flow and the number of the run: every
-process comes to the same without asking.
+stored for the first time within a span (that of the caller of `submit`, say), or is run
+again by somebody within one, that span's context is in the flow's metadata, as
+`META_TRACE`, and the parent of all spans of that run. Those of later runs link to the
+first one's. Otherwise trace and parent are computed from the flow and the number of the
+run: every process comes to the same without asking.
 
 No metric names a run: OpenTelemetry keeps each set of attributes that it has seen, and
 no more than 2,000 of them. Each process tells its share, so that sums over all
@@ -85,6 +86,7 @@ class OtelObserver(Parts):
         span = self._tracer.start_span(
             f"{work.kind} {work.atom}",
             context=_parent_of(work.part),
+            links=_links_of(work.part),
             attributes={
                 "redisflow.run": work.part.run,
                 "redisflow.run.number": work.part.number,
@@ -178,11 +180,11 @@ class OtelObserver(Parts):
 
 def _parent_of(part: Part) -> context.Context:
     """Return the context that all spans of a run are in."""
-    stored = part.metadata.get(META_TRACE)
-    if isinstance(stored, str):
-        found = _propagator.extract({"traceparent": stored}, context.Context())
-        if trace.get_current_span(found).get_span_context().is_valid:
-            return found
+    stored = _stored_for(part, part.number)
+    if stored is not None:
+        return trace.set_span_in_context(
+            trace.NonRecordingSpan(stored), context.Context()
+        )
     digest = hashlib.sha256(f"{part.flow}/{part.number}".encode()).digest()
     parent = trace.SpanContext(
         trace_id=int.from_bytes(digest[:16], "big"),
@@ -191,6 +193,21 @@ def _parent_of(part: Part) -> context.Context:
         trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
     )
     return trace.set_span_in_context(trace.NonRecordingSpan(parent), context.Context())
+
+
+def _links_of(part: Part) -> list[trace.Link]:
+    """Return what leads from a flow that is run again to whoever had it run first."""
+    first = _stored_for(part, 1) if part.number > 1 else None
+    return [] if first is None else [trace.Link(first)]
+
+
+def _stored_for(part: Part, run: int) -> trace.SpanContext | None:
+    stored = part.metadata.get(observing.name_in(run, META_TRACE))
+    if not isinstance(stored, str):
+        return None
+    found = _propagator.extract({"traceparent": stored}, context.Context())
+    of = trace.get_current_span(found).get_span_context()
+    return of if of.is_valid else None
 
 
 def observe(

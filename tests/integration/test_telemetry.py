@@ -177,6 +177,48 @@ def test_the_span_of_the_submitter_is_the_parent(url, backend, traced):
     assert f"{asked.trace_id:032x}" in stored
 
 
+def run_in_vain(url):
+    """Run the flow that fails, once more too; its atoms are reverted."""
+    with pytest.raises(OSError, match="the disk is full"):
+        redisflow.load(failing(), run_id="r", url=url, rerun=True).run()
+
+
+def test_run_that_is_repeated_is_another_trace(url, traced):
+    """It is linked to who had the flow run first, and is not a part of that."""
+    with traced.tracers.get_tracer("web").start_as_current_span("request") as request:
+        run_in_vain(url)
+    first = traced.spans["execute good"]
+    run_in_vain(url)
+
+    again, asked = traced.spans["execute good"], request.get_span_context()
+    assert again.attributes["redisflow.run.number"] == 2
+    assert first.context.trace_id == asked.trace_id != again.context.trace_id
+    assert [link.context.span_id for link in again.links] == [asked.span_id]
+    assert not first.links
+
+
+@pytest.mark.parametrize("submits", [True, False])
+def test_who_has_a_run_repeated_is_its_parent(url, traced, submits):
+    """The span of who submits or loads it once more; of this run alone."""
+    run_in_vain(url)
+    with traced.tracers.get_tracer("web").start_as_current_span("again") as again:
+        if submits:
+            factory = "tests.integration.test_telemetry:failing"
+            submit(factory, run_id="r", url=url, rerun=True)
+        else:
+            engine = redisflow.load(failing(), run_id="r", url=url, rerun=True)
+            engine.storage.backend.close()
+    run_in_vain(url)
+    found = traced.spans["execute good"]
+    assert found.attributes["redisflow.run.number"] == 2
+    assert found.parent.span_id == again.get_span_context().span_id
+
+    run_in_vain(url)
+    found = traced.spans["execute good"]
+    assert found.attributes["redisflow.run.number"] == 3
+    assert found.context.trace_id != again.get_span_context().trace_id
+
+
 def test_spans_of_the_users_code_are_children(url, traced):
     """The atom's span is the current one while the code runs."""
 
