@@ -33,6 +33,9 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from redisflow.client import Outage
+from redisflow.errors import Refused, Unavailable
+
 logger = logging.getLogger(__name__)
 
 #: Part of a lease that may pass between two renewals.
@@ -135,15 +138,19 @@ class Lease:
             except Exception:  # a heartbeat must never stop
                 logger.exception("a callback for a lost lease failed")
 
-    def beat(self) -> None:
-        """Renew it once; errors are logged, and tried again soon."""
+    def beat(self, outage: Outage) -> None:
+        """Renew it once; what keeps that from being done is logged, and tried again.
+
+        Args:
+            outage: of its server: while that is away, it is not said each time.
+        """
         started = monotonic()
         self.due = started + self.lease_s * RENEW_AT
         try:
             again_s = self._renew()
         except Exception as error:  # noqa: BLE001  # a heartbeat must never stop
             if not self.dropped:
-                logger.warning("could not renew a lease: %s", error)
+                _warn(error, outage, started)
             now = monotonic()
             self.due = now + self.lease_s / 10
             if self._unheard:
@@ -152,6 +159,9 @@ class Lease:
                 if now >= self.trusted_until:
                     self.lose()
             return
+        away_s = outage.ends()
+        if away_s is not None:
+            logger.warning("leases are renewed again, after %.1f s", away_s)
         if again_s is False:
             self.lose()
             return
@@ -162,6 +172,15 @@ class Lease:
         self.due = min(self.due, monotonic() + float(again_s))
 
 
+def _warn(error: Exception, outage: Outage, since: float) -> None:
+    if not isinstance(error, Unavailable | Refused):
+        logger.warning("could not renew a lease: %s", error)
+        return
+    away_s = outage.lasts(since)
+    if away_s is not None:
+        logger.warning("no lease can be renewed for %.1f s: %s", away_s, error)
+
+
 class _Heartbeat:
     """The thread that renews all leases on one server."""
 
@@ -170,6 +189,7 @@ class _Heartbeat:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._wakes_at = 0.0
+        self._outage = Outage()
 
     def keep(self, lease: Lease) -> None:
         """Renew a lease from now on."""
@@ -197,7 +217,7 @@ class _Heartbeat:
             lease = self._next_due()
             if lease is None:
                 return
-            lease.beat()
+            lease.beat(self._outage)
             if lease.over:
                 self.drop(lease)
             del lease  # what it renews is not to live on while this thread waits
@@ -216,6 +236,7 @@ class _Heartbeat:
                     ends_at = now + _LINGER_S
                 elif now >= ends_at:
                     self._thread = None
+                    self._outage = Outage()  # nobody has seen whether it is over
                     return None
                 # A lease is often dropped before this thread has woken for it. It then
                 # wakes in vain once: were it to sleep longer, each would wake it anew.

@@ -20,6 +20,7 @@ from typing import Any
 
 from taskflow import states
 
+from redisflow.client import Outage
 from redisflow.codec import Codec
 from redisflow.engine.children import Children
 from redisflow.engine.factories import FactoryCall, FlowOrTask
@@ -99,6 +100,7 @@ class LocalRun:
         self._reason = ""
         #: Whether it was left so by an earlier run; that is gone on with.
         self._left_suspending = True
+        self._outage = Outage()
         with contextlib.ExitStack() as undoing:
             self._backend = RedisBackend.from_url(url)
             undoing.callback(self._backend.close)
@@ -230,13 +232,20 @@ class LocalRun:
 
         Workers that are amid their tasks outlive an outage: then nothing is known.
         """
+        began = monotonic()
         try:
             outcome = self.engine.outcome()
         except Unavailable as error:
             if not self._children:
                 raise
-            logger.warning("waiting for the server, as the workers do: %s", error)
+            away_s = self._outage.lasts(began)
+            if away_s is not None:
+                words = "waiting for the server, as the workers do, for %.0f s: %s"
+                logger.warning(words, away_s, error)
             return None
+        away_s = self._outage.ends()
+        if away_s is not None:
+            logger.warning("the server is back, after %.0f s", away_s)
         flow = self.engine.storage.mirror.flow
         suspending = flow is not None and flow.state == states.SUSPENDING
         self._left_suspending = self._left_suspending and suspending

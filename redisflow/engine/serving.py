@@ -30,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
 
-from redisflow.client import Client
+from redisflow.client import Client, Outage
 from redisflow.engine.allowing import Allowed, NotAllowed
 from redisflow.engine.membership import worker_id
 from redisflow.engine.parts import Part
@@ -147,7 +147,7 @@ class Serving:
         self._ear: Client | None = None
         self._noted_until = 0.0
         self._reached = False
-        self._away = False
+        self._outage = Outage()
 
     def drain(self) -> None:
         """Take no more, and end once nothing is held. Safe in a signal handler."""
@@ -176,23 +176,26 @@ class Serving:
         """Do what is to be done now; returns how long to wait then, None to end."""
         if self._draining:
             return self._let_go()
+        began = monotonic()
         try:
             wait_s = self._look()
         except StoreError as error:
             if not self._reached:
                 raise
-            if not self._away:
-                self._tell("", "the server cannot be used: waiting for it", error)
-            self._away = True
+            away_s = self._outage.lasts(began)
+            if away_s is not None:
+                words = f"the server cannot be used for {away_s:.0f} s: waiting for it"
+                self._tell("", words, error)
             return _AWAY_S
-        if self._away:
-            self._tell("", "the server is back", None)
+        away_s = self._outage.ends()
+        if away_s is not None:
+            self._tell("", f"the server is back, after {away_s:.0f} s", None)
         if not self._reached:
             many = "flow" if self._flows == 1 else "flows"
             served = ", ".join(self._allowed.entries)
             words = f"worker {self.id} serves {served}: {self._flows} {many} at a time"
             self._tell("", words, None)
-        self._reached, self._away = True, False
+        self._reached = True
         return wait_s
 
     def _let_go(self) -> float | None:
