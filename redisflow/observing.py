@@ -80,8 +80,8 @@ class Observer:
     def metadata(self) -> Mapping[str, Any]:
         """Return metadata for a run that whoever asks is about to have begun.
 
-        It is stored with the flow: that of its first run as it is, that of run N, in
-        which it is run again, by names that end in ``:N``.
+        It is stored with the flow: that of its first run as it is, and beside it that
+        of the last run in which it was run again.
         """
         return {}
 
@@ -130,6 +130,9 @@ class Observer:
 #: Who is told. Replaced as a whole, so that those who tell need no lock.
 observers: tuple[Observer, ...] = ()
 
+#: What ends the names of what is stored with the last run in which a flow ran again.
+_AGAIN = ":again"
+
 
 def add(observer: Observer) -> None:
     """Tell an observer from now on."""
@@ -161,16 +164,22 @@ def metadata(run: int = 1) -> dict[str, Any]:
             found.update(observer.metadata())
         except Exception:  # it only looks on
             logger.exception("an observer failed at 'metadata'")
-    return {name_in(run, name): value for name, value in found.items()}
+    if run == 1:
+        return found
+    return {name + _AGAIN: [run, value] for name, value in found.items()}
 
 
-def name_in(run: int, name: str) -> str:
-    """Name what is stored with one run of a flow.
+def stored_for(run: int, name: str, stored: Mapping[str, Any]) -> Any:
+    """Return what was stored with a run, of a flow's metadata; None if nothing was.
 
-    >>> name_in(1, "traceparent"), name_in(2, "traceparent")
-    ('traceparent', 'traceparent:2')
+    >>> stored = {"traceparent": "00-1", "traceparent:again": [3, "00-3"]}
+    >>> [stored_for(run, "traceparent", stored) for run in (1, 2, 3)]
+    ['00-1', None, '00-3']
     """
-    return name if run == 1 else f"{name}:{run}"
+    if run == 1:
+        return stored.get(name)
+    known = stored.get(name + _AGAIN)
+    return known[1] if isinstance(known, list) and known[0] == run else None
 
 
 def from_environment() -> None:

@@ -202,7 +202,7 @@ def _links_of(part: Part) -> list[trace.Link]:
 
 
 def _stored_for(part: Part, run: int) -> trace.SpanContext | None:
-    stored = part.metadata.get(observing.name_in(run, META_TRACE))
+    stored = observing.stored_for(run, META_TRACE, part.metadata)
     if not isinstance(stored, str):
         return None
     found = _propagator.extract({"traceparent": stored}, context.Context())
