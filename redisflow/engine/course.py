@@ -78,6 +78,7 @@ class Course:
         self.on_since: float | None = None
         self._membership = Membership(
             storage,
+            run=run,
             lease_s=settings.lease_s,
             max_attempts=settings.max_attempts,
             tag=settings.worker_tag,

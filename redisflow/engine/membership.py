@@ -32,6 +32,7 @@ class Membership:
 
     Args:
         storage: the flow.
+        run: the run that it takes part in.
         lease_s: how long others wait before they take its work over.
         max_attempts: how many workers an atom may cost before it fails.
         tag: makes the id known beforehand to whoever started this process.
@@ -45,12 +46,19 @@ class Membership:
     """
 
     def __init__(
-        self, storage: Storage, *, lease_s: float, max_attempts: int, tag: str | None
+        self,
+        storage: Storage,
+        *,
+        run: int,
+        lease_s: float,
+        max_attempts: int,
+        tag: str | None,
     ) -> None:
         self.id = worker_id(os.getpid(), tag or secrets.token_hex(4))
         self.lease_ms = int(lease_s * 1000)
         self.swept: Callable[[], object] = lambda: None
         self._storage = storage
+        self._run = run
         self._max_attempts = max_attempts
         self._lease_s = lease_s
         self._lease = self._new_lease()
@@ -165,10 +173,14 @@ class Membership:
             return False
         reply = heart.call(
             "worker_heartbeat",
+            run=self._run,
             worker=self.id,
             lease_ms=self.lease_ms,
             deadline_s=self._lease_s / 3,
         )
+        if reply.status == "ENDED":
+            self.swept()
+            return self._lease_s
         if reply.status == "LOST":
             self._lease.lose()
             self.swept()

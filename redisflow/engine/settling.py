@@ -24,7 +24,7 @@ def settle_run(storage: Storage, run: int, *, max_attempts: int = NEVER) -> None
         max_attempts: how many workers an atom may cost before it fails.
     """
     membership = Membership(
-        storage, lease_s=_LEASE_S, max_attempts=max_attempts, tag=None
+        storage, run=run, lease_s=_LEASE_S, max_attempts=max_attempts, tag=None
     )
     if _has_lapsed(storage):
         membership.sweep()

@@ -6,12 +6,14 @@
     flow      hash  the flow itself
     workers   zset  worker -> lease deadline
   ARGV
+    run       int   the run that it takes part in
     worker    str   its id
     lease_ms  int   length of its lease
 
   RETURNS
     {'OK', wait_ms}  renewed; the next lease of another worker ends in wait_ms, -1: none
     {'LOST'}         the lease was over, and others have taken the worker's items
+    {'ENDED'}        that run is over, and with it the leases of all its workers
     {'GONE'}         no such flow
     {'SCHEMA', n}    a newer version wrote it
 ]]
@@ -19,6 +21,7 @@
 --- @include "open_flow"
 local flow, refusal = open_flow()
 if not flow then return refusal end
+if args.run <= flow.ended then return {'ENDED'} end
 if not read('ZSCORE', keys.workers, args.worker) then return {'LOST'} end
 local now = now_ms()
 redis.call('ZADD', keys.workers, now + args.lease_ms, args.worker)

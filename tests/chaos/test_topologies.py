@@ -426,7 +426,8 @@ def test_server_that_stands_still_is_asked_once(partial, tmp_path):
         scripts = backend.scripts_of(stage.keys.flow_uuid)
 
         def beat():
-            scripts.call("worker_heartbeat", worker="w", lease_ms=1, deadline_s=0)
+            beat = {"run": 1, "worker": "w", "lease_ms": 1}
+            scripts.call("worker_heartbeat", **beat, deadline_s=0)
 
         with pytest.raises(FlowLost):
             beat()

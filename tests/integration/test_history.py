@@ -48,7 +48,7 @@ def test_first_change_of_a_flow_looks_once(storage, other, admin, received):
 
 def test_siblings_know_what_their_client_knows(storage, received):
     """A heartbeat's connection looks at nothing that is known already."""
-    beat = {"worker": "w", "lease_ms": 1000}
+    beat = {"run": 1, "worker": "w", "lease_ms": 1000}
     storage._scripts.call("worker_heartbeat", **beat)
     client = storage.backend.client.sibling()
     scripts = type(storage._scripts)(client, storage._scripts.keys)

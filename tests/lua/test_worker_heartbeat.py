@@ -55,3 +55,16 @@ def test_late_heartbeat_before_the_sweep_saves_the_lease(flow):
     assert flow.call("worker_heartbeat", worker="w1") == ["OK", -1]
     assert flow.sweep() == ["NONE"]
     assert flow.complete(item).state == "RUNNING"
+
+
+def test_member_of_a_run_that_is_over_has_lost_nothing(flow):
+    """ENDED: its lease went with the run, also once the next one is on."""
+    flow.line("a").start("w1")
+    flow.start("w2")
+    assert flow.drive()[-1] == "SUCCESS"
+
+    assert flow.call("worker_heartbeat", worker="w2") == ["ENDED"]
+    flow.start("w1", run=2)
+    before = flow.contents()
+    assert flow.call("worker_heartbeat", worker="w2", run=1) == ["ENDED"]
+    assert flow.contents() == before

@@ -127,6 +127,24 @@ def test_dead_are_given_half_a_lease(open_run, flow, url, monkeypatch):
     assert engine.statistics["stale"] == 1
 
 
+def test_lease_of_a_run_that_is_over_was_not_lost(open_run, flow, caplog):
+    """Whoever renews before he hears of the end is not told that he was dead."""
+    engine = open_run(flow(), lease_s=LEASE_S)
+    late = Membership(engine.storage, run=1, lease_s=LEASE_S, max_attempts=3, tag=None)
+    late.keep()
+    looks = []
+    late.swept = lambda: looks.append("ended")
+    try:
+        flow.gate.set()
+        engine.run()
+        late._beat()
+    finally:
+        late.forget()
+    assert looks == ["ended"]
+    assert not late.lost
+    assert "was lost" not in caplog.text
+
+
 def looked_at(engine):
     """Bring an engine's mirror up to date."""
     engine.storage.mirror.sync()
