@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from taskflow import states
 from taskflow.types.failure import Failure
 
 from redisflow.cli.options import (
@@ -34,6 +35,8 @@ from redisflow.operations import (
     would_reset,
 )
 from redisflow.persistence import RedisBackend
+
+_OVER = (states.SUCCESS, states.FAILURE, states.REVERTED)
 
 _STATUS = """\
 [bold]Exit status[/bold]: 0 done, 2 usage, no such run or atom, 4 server, 5 refused by
@@ -104,9 +107,11 @@ def reset(
             return
         confirm(f"reset {what}?", yes=yes)
         pending = reset_atom(subject, atom, alone=only, reason=reason)
+        state = subject.storage.get_flow_state()
+    how = " with --rerun" if state in _OVER else ""
     _tell(
         {"flow_uuid": subject.storage.flow_uuid, "atom": atom, "pending": pending},
-        f"{what} can run again, with --rerun: {pending:,} atom(s) are PENDING",
+        f"{what} can run again{how}: {pending:,} atom(s) are PENDING",
         output,
     )
 

@@ -80,11 +80,16 @@ def sweep_lapsed(
     Returns:
         How many workers were dead.
     """
+    told = False
     while True:
         lease_s = _lease_of(scripts)  # it also shows that the server answers
         wait_s = scripts.client.steady_since + lease_s * STEADY_AFTER - monotonic()
         if wait_s <= 0:
             return sweep(scripts, max_attempts=max_attempts, payload=payload)
+        if not told:
+            words = "leases are over: waiting %.1f s for workers who live to renew them"
+            logger.warning(words, wait_s, extra={"flow": scripts.keys.flow_uuid})
+            told = True
         Event().wait(wait_s)
 
 

@@ -74,7 +74,7 @@ def test_reset_runs_again_from_there(load, typed, admin, keys, backend):
 
     status, out, err = typed("reset", "nightly", "b", "--yes", "--reason", "new data")
     assert (status, out) == (0, "")
-    assert "b and all that comes after it can run again, with --rerun: 2 atom(s)" in err
+    assert "b and all that comes after it can run again with --rerun: 2 atom(s)" in err
     (entry,) = entries(admin, keys)
     assert (entry["act"], entry["reason"]) == ("reset b", "new data")
     assert len(entry["worker"].split(":")) == 3
