@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from redisflow.scripts import catalogue
-from tests.lua.test_every_script import RECIPES, script_of
+from tests.support.recipes import RECIPES, script_of
 
 pytestmark = [pytest.mark.one_server, pytest.mark.timeout(120)]
 
