@@ -22,31 +22,12 @@ from redisflow.doctor.snapshot import (
 )
 from redisflow.keys import SCHEMA
 from redisflow.persistence import RedisBackend
+from redisflow.persistence.layout import OF_ATOM, OF_FLOW
+from redisflow.persistence.names import ATOM_STATES, FLOW_STATES, INTENTIONS
 from redisflow.persistence.records import DETAIL_CLASSES
 
 #: Makes a finding of a rule: message, and the key that it is about.
 Found = Callable[..., Finding]
-
-_NUMBERS = (
-    *("run", "rev", "schema", "ended", "epoch", "unfinished", "halt"),
-    *("created_at", "updated_at"),
-)
-_NUMBERS_AT_TIMES = ("nodes", "submitted")
-_WORDS = ("uuid", "name", "state", "book", "resolving", "planned")
-_ATOM_NUMBERS = (
-    *("rev", "round", "attempt", "place", "entries"),
-    *("started_at", "finished_at"),
-)
-_FLOW_STATES = {
-    *("", states.PENDING, states.RUNNING, states.RESUMING, states.SUSPENDING),
-    *(states.SUSPENDED, states.SUCCESS, states.FAILURE, states.REVERTED),
-}
-_ATOM_STATES = {
-    *("", states.PENDING, states.RUNNING, states.SUCCESS, states.FAILURE),
-    *(states.REVERTING, states.REVERTED, states.REVERT_FAILURE),
-    *(states.RETRYING, states.IGNORE),
-}
-_INTENTIONS = {states.EXECUTE, states.REVERT, states.RETRY, states.IGNORE}
 
 
 def check_flow(backend: RedisBackend, flow_uuid: str) -> list[Finding]:
@@ -137,31 +118,24 @@ def _fields(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
 
 def _fields_of_flow(snapshot: Snapshot, found: Found) -> Iterator[Finding]:
     flow, key = snapshot.flow, snapshot.keys.flow
-    for name in (*_NUMBERS, *_WORDS):
-        if name not in flow:
-            yield found("field", f"field {name} is gone", key=key)
-    for name in (*_NUMBERS, *_NUMBERS_AT_TIMES):
-        if not _is_number(flow.get(name, "0")):
-            yield found("field", f"field {name} is {flow[name]!r}, no number", key=key)
-    if flow.get("state", "") not in _FLOW_STATES:
+    for name in OF_FLOW.lacking(flow):
+        yield found("field", f"field {name} is gone", key=key)
+    for name in OF_FLOW.odd(flow):
+        yield found("field", f"field {name} is {flow[name]!r}, no number", key=key)
+    if flow.get("state", "") not in ("", *FLOW_STATES):
         yield found("field", f"{flow['state']!r} is no state of a flow", key=key)
 
 
 def _fields_of_atom(
     record: Mapping[str, str], found: Found, *, key: str
 ) -> Iterator[Finding]:
-    wrong = [name for name in _ATOM_NUMBERS if not _is_number(record.get(name, "0"))]
+    wrong = [*OF_ATOM.lacking(record), *OF_ATOM.odd(record)]
     wrong += [
         name
         for name, right in (
-            ("state", record.get("state", "") in _ATOM_STATES),
-            ("intention", record.get("intention") in _INTENTIONS),
+            ("state", record.get("state", "") in ("", *ATOM_STATES)),
+            ("intention", record.get("intention") in INTENTIONS),
             ("type", record.get("type") in DETAIL_CLASSES),
-            ("name", "name" in record),
-            ("rev", "rev" in record),
-            ("round", "round" in record),
-            ("node", _is_number(record.get("node") or "0")),
-            ("token", _is_number(record.get("token") or "0")),
             ("provides", _is_object(record.get("provides") or "{}")),
         )
         if not right
@@ -169,10 +143,6 @@ def _fields_of_atom(
     for name in wrong:
         what = record.get(name)
         yield found("field", f"field {name} of an atom cannot be {what!r}", key=key)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _is_object(text: str) -> bool:
