@@ -18,7 +18,7 @@ from typing import Any
 from redisflow.arguments import INJECTOR
 from redisflow.errors import CorruptKey
 from redisflow.looking.clock import ServerClock
-from redisflow.looking.flows import cancelled_by
+from redisflow.looking.flows import cancelled_by, is_submitted
 from redisflow.looking.unreadable import DAMAGED, UNREADABLE
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_each
@@ -30,6 +30,7 @@ PAGE = 250
 #: Entries of one time that are read again: so many may go meanwhile.
 _OVERLAP = 50
 
+_RUN_ID = f"meta:{META_RUN_ID}"  # the codec's; the others are plain text
 _FIELDS = (
     "name",
     "state",
@@ -42,7 +43,6 @@ _FIELDS = (
     "nodes",
     "cancelled",
     "submitted",
-    f"meta:{META_RUN_ID}",
 )
 
 
@@ -189,7 +189,7 @@ def _pages(
 def _flows(backend: RedisBackend, uuids: Sequence[str]) -> Iterator[RunSummary]:
     """Read the hashes of flows, but for those that are gone."""
     keys = [backend.keys.of_flow(uuid).flow for uuid in uuids]
-    commands: list[Command] = [("HMGET", key, *_FIELDS) for key in keys]
+    commands: list[Command] = [("HMGET", key, *_FIELDS, _RUN_ID) for key in keys]
     rows = run_each(backend.client, commands)
     for uuid, key, row in zip(uuids, keys, rows, strict=True):
         if isinstance(row, CorruptKey):
@@ -208,20 +208,25 @@ def _damaged(uuid: str) -> RunSummary:
 def _summary(
     backend: RedisBackend, uuid: str, key: str, row: Sequence[bytes | None]
 ) -> RunSummary:
-    text = [None if value is None else value.decode() for value in row[:-1]]
+    *plain, run_id = row
+    fields = {
+        name: value.decode()
+        for name, value in zip(_FIELDS, plain, strict=True)
+        if value is not None
+    }
     return RunSummary(
         flow_uuid=uuid,
-        run_id=read_run_id(backend, row[-1], key=key),
-        name=text[0] or "",
-        state=text[1] or "PENDING",
-        run=int(text[2] or 1),
-        ended=int(text[3] or 0),
-        rev=int(text[4] or 0),
-        created_at=int(text[5] or 0),
-        updated_at=int(text[6] or 0),
-        unfinished=None if text[8] is None else int(text[7] or 0),
-        cancelled=None if text[9] is None else cancelled_by({"cancelled": text[9]}),
-        submitted=int(text[10] or 0) > int(text[3] or 0),
+        run_id=read_run_id(backend, run_id, key=key),
+        name=fields.get("name", ""),
+        state=fields.get("state") or "PENDING",
+        run=int(fields.get("run") or 1),
+        ended=int(fields.get("ended") or 0),
+        rev=int(fields.get("rev") or 0),
+        created_at=int(fields.get("created_at") or 0),
+        updated_at=int(fields.get("updated_at") or 0),
+        unfinished=int(fields.get("unfinished") or 0) if "nodes" in fields else None,
+        cancelled=cancelled_by(fields),
+        submitted=is_submitted(fields),
     )
 
 
