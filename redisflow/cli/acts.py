@@ -45,7 +45,7 @@ from redisflow.looking.texts import printable
 from redisflow.looking.unreadable import UNREADABLE
 from redisflow.operations import Subject
 from redisflow.persistence import RedisBackend
-from redisflow.persistence.records import META_RUN_ID
+from redisflow.persistence.records import RUN_ID_FIELD
 
 RunsArgument = Annotated[
     list[str] | None,
@@ -164,7 +164,7 @@ def chosen_of(run: RunSummary) -> Chosen:
 def _named(backend: RedisBackend, text: str) -> Chosen:
     uuid = find_flow(backend, text)
     key = backend.keys.of_flow(uuid).flow
-    found = backend.client.execute("HGET", key, f"meta:{META_RUN_ID}")
+    found = backend.client.execute("HGET", key, RUN_ID_FIELD)
     run_id = read_run_id(backend, found, key=key)
     return Chosen(uuid, uuid if run_id in (None, UNREADABLE) else run_id, run_id)
 

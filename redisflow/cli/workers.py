@@ -33,7 +33,7 @@ from redisflow.looking.texts import duration, printable, worker_text
 from redisflow.looking.unreadable import backend_to_look
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import run_many
-from redisflow.persistence.records import META_RUN_ID
+from redisflow.persistence.records import RUN_ID_FIELD
 
 EPILOG = f"""\
 [bold]Examples[/bold]
@@ -137,7 +137,7 @@ def _of_runs(
     if uuid is not None:
         key = backend.keys.of_flow(uuid).flow
         ((run_id, name),) = run_many(
-            backend.client, [("HMGET", key, f"meta:{META_RUN_ID}", "name")]
+            backend.client, [("HMGET", key, RUN_ID_FIELD, "name")]
         )
         if name is None:
             raise FlowLost(f"flow {uuid} is gone", key=key)

@@ -25,7 +25,7 @@ from redisflow.errors import CorruptKey, Refused
 from redisflow.keys import SCHEMA
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run_many
-from redisflow.persistence.records import META_RUN_ID
+from redisflow.persistence.records import RUN_ID_FIELD
 
 #: For how long an entry may be in the index before its flow is marked.
 GRACE_MS = 60_000
@@ -178,7 +178,7 @@ class Submissions:
 
     def _read(self, uuid: str, *, closed: bool) -> Submission | None:
         key = self._keys.of_flow(uuid).flow
-        command = ("HMGET", key, *_MARK, f"meta:{META_RUN_ID}")
+        command = ("HMGET", key, *_MARK, RUN_ID_FIELD)
         ((*head, args, kwargs, options, run_id),) = run_many(self._client, [command])
         run, ended, request, factory = head
         if run is None or not (closed or _is_open(run, ended)):

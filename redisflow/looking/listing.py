@@ -22,7 +22,7 @@ from redisflow.looking.flows import cancelled_by, is_submitted
 from redisflow.looking.unreadable import DAMAGED, UNREADABLE
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_each
-from redisflow.persistence.records import META_RUN_ID
+from redisflow.persistence.records import RUN_ID_FIELD
 
 #: Entries of the index that are read in one call.
 PAGE = 250
@@ -30,7 +30,7 @@ PAGE = 250
 #: Entries of one time that are read again: so many may go meanwhile.
 _OVERLAP = 50
 
-_RUN_ID = f"meta:{META_RUN_ID}"  # the codec's; the others are plain text
+#: Fields that are plain text; a run id is the codec's.
 _FIELDS = (
     "name",
     "state",
@@ -189,7 +189,7 @@ def _pages(
 def _flows(backend: RedisBackend, uuids: Sequence[str]) -> Iterator[RunSummary]:
     """Read the hashes of flows, but for those that are gone."""
     keys = [backend.keys.of_flow(uuid).flow for uuid in uuids]
-    commands: list[Command] = [("HMGET", key, *_FIELDS, _RUN_ID) for key in keys]
+    commands: list[Command] = [("HMGET", key, *_FIELDS, RUN_ID_FIELD) for key in keys]
     rows = run_each(backend.client, commands)
     for uuid, key, row in zip(uuids, keys, rows, strict=True):
         if isinstance(row, CorruptKey):

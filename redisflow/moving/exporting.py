@@ -29,7 +29,7 @@ from redisflow.moving.form import (
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_many
 from redisflow.persistence.journal import operator_id
-from redisflow.persistence.records import META_RUN_ID
+from redisflow.persistence.records import RUN_ID_FIELD
 
 _PAGE = 100
 _TRIES = 10
@@ -183,7 +183,7 @@ class _Export:
         keys = self._keys
         if flow_uuid_of(self._run_id, keys.namespace) == keys.flow_uuid:
             return self._run_id
-        stored = flow.get(f"meta:{META_RUN_ID}".encode())
+        stored = flow.get(RUN_ID_FIELD.encode())
         if stored is None:
             return None
         try:

@@ -35,7 +35,7 @@ from redisflow.moving.form import bytes_of, read_lines
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_many
 from redisflow.persistence.journal import operator_id
-from redisflow.persistence.records import META_RUN_ID
+from redisflow.persistence.records import RUN_ID_FIELD
 from redisflow.persistence.removal import remove_flow
 from redisflow.scripts import Argument, Reply
 
@@ -306,8 +306,8 @@ class _Import:
         for field in (b"expires_at", b"keeping"):
             fields.pop(field, None)  # whoever brings it back wants it to stay
         if self._run_id is not None and self._run_id != self._checked.run_id:
-            name = f"meta:{META_RUN_ID}"
-            fields[name.encode()] = self._backend.codec.encode(self._run_id, name=name)
+            encoded = self._backend.codec.encode(self._run_id, name=RUN_ID_FIELD)
+            fields[RUN_ID_FIELD.encode()] = encoded
         return fields
 
     def _bring_book(self) -> str:

@@ -60,6 +60,9 @@ META_INJECTED = "injected"
 #: The entry of a flow's metadata that holds its run id.
 META_RUN_ID = "run_id"
 
+#: The field of a flow's hash that this entry stands in.
+RUN_ID_FIELD = f"meta:{META_RUN_ID}"
+
 #: Fields of a result hash that hold a Failure; all others hold a value.
 FAILURE_FIELDS = ("failure", "revert_failure")
 
