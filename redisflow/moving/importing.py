@@ -29,9 +29,10 @@ from typing import Any, BinaryIO
 from redisflow.engine.loading import check_run_id
 from redisflow.engine.submissions import GRACE_MS, Submissions
 from redisflow.errors import InvalidState, RedisFlowError
-from redisflow.keys import atom_uuid_of, book_uuid_of, flow_uuid_of
-from redisflow.moving.checking import Checked, fields_in, members_in
-from redisflow.moving.form import bytes_of, read_lines
+from redisflow.keys import book_uuid_of, flow_uuid_of
+from redisflow.moving.checking import Checked
+from redisflow.moving.form import read_lines
+from redisflow.moving.rewriting import Rewriter, flat
 from redisflow.persistence import RedisBackend
 from redisflow.persistence.commands import Command, run, run_many
 from redisflow.persistence.journal import operator_id
@@ -44,10 +45,6 @@ _BYTES, _WORDS = 2 * 2**20, 8000
 
 #: How often the entry of the index is made young: it is left alone for a minute.
 _REFRESH_S = GRACE_MS / 1000 / 6
-
-_NAMED = ("atom", "result", "event")
-_HASHES = ("atoms", "graph", "missing", "claims", "plan")
-_ZSETS = ("ready", "workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,7 @@ class _Import:
         self._scripts = backend.scripts_of(place)
         self._submissions = Submissions(backend)
         self._moved = place != checked.flow_uuid
-        self._renamed: dict[str, str] = {}
+        self._rewriter = Rewriter(checked, place)
         self._part = 0
         self._words: list[Argument] = []
         self._size = 0
@@ -192,12 +189,14 @@ class _Import:
 
     def bring(self, record: Mapping[str, Any]) -> None:
         """Bring a line, together with others."""
-        words = self._part_of(record)
+        words = self._rewriter.words_of(record)
         size = sum(len(word) for word in words if isinstance(word, (bytes, str)))
         if self._words and (
             self._size + size > _BYTES or len(self._words) + len(words) > _WORDS
         ):
             self._send()
+        if record["kind"] == "atom" and record["indexed"]:
+            self._indexed.append(self._rewriter.atom(record["uuid"]))
         self._words += words
         self._size += size
 
@@ -285,21 +284,6 @@ class _Import:
         keys, client = self._backend.keys, self._backend.client
         run(client, "ZADD", keys.flows, self._submissions.now_ms(), self._place)
 
-    def _atom(self, old: str) -> str:
-        """Name an atom; in another flow it is another one.
-
-        One that was named for its flow is named for the new one: brought back to where
-        it was, it is the same again.
-        """
-        if not self._moved or not old:
-            return old
-        if old not in self._renamed:
-            name = self._checked.atoms.get(old, old)
-            derived = old == atom_uuid_of(self._checked.flow_uuid, name)
-            new = atom_uuid_of(self._place, name if derived else old)
-            self._renamed[old] = new
-        return self._renamed[old]
-
     def _flow_fields(self, book: str) -> dict[bytes, bytes]:
         fields = dict(self._checked.flow)
         fields[b"uuid"], fields[b"book"] = self._place.encode(), book.encode()
@@ -328,73 +312,14 @@ class _Import:
             ("ZADD", keys.books, "NX", self._submissions.now_ms(), book)
         ]
         if not run(self._backend.client, "EXISTS", key):
-            commands.append(("HSET", key, *_flat(fields)))
+            commands.append(("HSET", key, *flat(fields)))
         commands.append(("HSET", key, f"flow:{self._place}", name))
         run_many(self._backend.client, commands)
         return book
 
-    def _part_of(self, record: Mapping[str, Any]) -> list[Argument]:
-        """Write a line as import_save takes it; what comes last is left out."""
-        kind = record["kind"]
-        if kind in _NAMED:
-            return self._named(record)
-        if kind in _HASHES:
-            return self._hash(record)
-        if kind in _ZSETS:
-            return self._zset(record)
-        if kind == "reached":
-            return [kind, "", 1, bytes_of(record["bytes"])]
-        return []
-
-    def _named(self, record: Mapping[str, Any]) -> list[Argument]:
-        kind, fields = record["kind"], fields_in(record)
-        subject = record["id"] if kind == "event" else self._atom(record["uuid"])
-        if kind == "atom" and record["indexed"]:
-            self._indexed.append(subject)
-        if kind == "event":
-            fields[b"atom"] = self._atom(fields.get(b"atom", b"").decode()).encode()
-        return [kind, subject, *_list(fields)]
-
-    def _hash(self, record: Mapping[str, Any]) -> list[Argument]:
-        kind, fields = record["kind"], fields_in(record)
-        if kind == "atoms":
-            fields = {
-                name: self._atom(value.decode()).encode()
-                for name, value in fields.items()
-            }
-        elif kind == "graph":
-            fields = {
-                name: self._node(value) if name.isdigit() else value
-                for name, value in fields.items()
-            }
-        return [kind, "", *_list(fields)]
-
-    def _node(self, text: bytes) -> bytes:
-        parts = text.split(b"|")
-        parts[2] = self._atom(parts[2].decode()).encode()
-        return b"|".join(parts)
-
-    def _zset(self, record: Mapping[str, Any]) -> list[Argument]:
-        members = members_in(record)
-        if not members:
-            return []
-        dead = record["kind"] == "workers"
-        words: list[Argument] = []
-        for member, score in members.items():
-            words += [1 if dead else repr(score), member]
-        return [record["kind"], "", len(words), *words]
-
 
 class _Lost(Exception):
     """The place is another's by now: what is there is not to be removed."""
-
-
-def _flat(fields: Mapping[bytes, bytes]) -> list[Argument]:
-    return [word for pair in fields.items() for word in pair]
-
-
-def _list(fields: Mapping[bytes, bytes]) -> list[Argument]:
-    return [2 * len(fields), *_flat(fields)]
 
 
 def _exists(name: str) -> InvalidState:
