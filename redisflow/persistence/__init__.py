@@ -7,7 +7,8 @@ command line) works through the one that it was given. Making it does no I/O.
 `records` reads hashes into TaskFlow's details and `fields` writes details as hashes;
 nobody else spells the fields of a record. `layout` tells which of them are numbers, for
 those who judge what is stored. `reading`, `saving`, `books` and `removal` are what a
-connection does; `sweeping` takes back what dead workers hold.
+connection does; `plans` are what `saving` is about to write, and `sweeping` takes back
+what dead workers hold.
 
 A flow and its collections come to be in one script. Around that script, indexes
 without a hash tag (``flows``, ``books``, ``atom-index``) and the logbook's own hash

@@ -20,6 +20,7 @@ from redisflow.keys import atom_uuid_of
 from redisflow.persistence.books import Shelf
 from redisflow.persistence.fields import seen_of
 from redisflow.persistence.names import as_uuid
+from redisflow.persistence.plans import FlowPlan
 from redisflow.persistence.reading import (
     BATCH,
     flow_of_atom,
@@ -28,7 +29,7 @@ from redisflow.persistence.reading import (
 )
 from redisflow.persistence.records import NewAtom
 from redisflow.persistence.removal import check_flow, clear_namespace, remove_flow
-from redisflow.persistence.saving import FlowPlan, Saver
+from redisflow.persistence.saving import Saver
 from redisflow.scripts import Argument, FlowScripts
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from __future__ import annotations
 import itertools
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from taskflow.persistence import models
@@ -28,11 +27,9 @@ from redisflow.errors import Duplicate, FlowLost, InvalidState, NotFound
 from redisflow.keys import SCHEMA
 from redisflow.persistence.commands import run_many
 from redisflow.persistence.fields import (
-    EMPTY,
     Change,
     Seen,
     Sheet,
-    changed,
     note_seen,
     seen_of,
     sheet_of_atom,
@@ -40,6 +37,7 @@ from redisflow.persistence.fields import (
     type_of,
 )
 from redisflow.persistence.names import as_name, as_uuid
+from redisflow.persistence.plans import AtomPlan, FlowPlan
 from redisflow.persistence.reading import (
     BATCH,
     read_atom_detail,
@@ -48,94 +46,10 @@ from redisflow.persistence.reading import (
 from redisflow.persistence.records import FAILURE_FIELDS, parse_flow
 from redisflow.persistence.removal import remove_flow
 from redisflow.persistence.sweeping import sweep_lapsed
-from redisflow.scripts import Argument, FlowScripts, Reply
+from redisflow.scripts import Argument, Reply
 
 if TYPE_CHECKING:
     from redisflow.persistence.backend import RedisBackend
-
-#: Bytes that one call carries; only a single atom may be larger.
-BATCH_BYTES = 2 * 2**20
-
-_NOTHING = Seen("", "")
-
-
-@dataclass(slots=True)
-class AtomPlan:
-    """Details of an atom, and what is to be written of them.
-
-    Attributes:
-        detail: as it was given.
-        type: ``task`` or ``retry``.
-        sheet: all that it says.
-        seen: what it said when it was last seen; None if it never was.
-    """
-
-    detail: models.AtomDetail
-    type: str
-    sheet: Sheet
-    seen: Seen | None
-
-    @property
-    def record(self) -> Change:
-        """What of its record has changed."""
-        before = self.seen.record if self.seen else EMPTY.record
-        change = changed(self.sheet.record, before)
-        drops = [name for name in change.drops if ":" in name]
-        if "entries" in change.drops:
-            return Change({**change.sets, "entries": b"0"}, drops)
-        return Change(change.sets, drops)
-
-    @property
-    def results(self) -> Change:
-        """What of its results has changed."""
-        return changed(self.sheet.results, (self.seen or _NOTHING).results)
-
-    def words(self) -> list[Argument]:
-        """Write it as atom_write takes it."""
-        record = self.record
-        sets = dict(record.sets)
-        state, intention = sets.pop("state", b""), sets.pop("intention", b"")
-        return [
-            self.detail.uuid,
-            self.detail.name,
-            self.type,
-            state,
-            intention,
-            *Change(sets, record.drops).words(),
-            *self.results.words(),
-        ]
-
-    def question(self) -> list[Argument]:
-        """Write it as flow_check takes it."""
-        sets = self.record.sets
-        more = self.results or "state" in sets or "intention" in sets
-        return [self.detail.uuid, self.type, int(bool(more))]
-
-
-@dataclass(slots=True)
-class FlowPlan:
-    """Details of a flow, and what is to be written of them.
-
-    Attributes:
-        detail: as it was given.
-        scripts: those of the flow.
-        sheet: all that it says, but for its atoms.
-        seen: what it said when it was last seen; None if it never was.
-        atoms: those of its atoms of which something is to be written.
-        new: whether the flow is to be created.
-    """
-
-    detail: models.FlowDetail
-    scripts: FlowScripts
-    sheet: Sheet
-    seen: Seen | None
-    atoms: list[AtomPlan] = field(default_factory=list)
-    new: bool = False
-
-    @property
-    def change(self) -> Change:
-        """What of its record has changed."""
-        return changed(self.sheet.record, (self.seen or _NOTHING).record)
 
 
 class Saver:
@@ -181,7 +95,7 @@ class Saver:
         """
         replies = [
             self._call(plan, plan.atoms, "flow_check", rest=words)
-            for words in _batches([atom.question() for atom in plan.atoms])
+            for words in plan.questions()
         ] or [self._call(plan, [], "flow_check")]
         plan.new = replies[0].status == "NEW"
         if plan.new:
@@ -223,7 +137,7 @@ class Saver:
         else:
             others = self._write_flow(plan)
         stale: list[models.AtomDetail] = []
-        for batch in _parts(plan.atoms):
+        for batch in plan.batches():
             replies = self._write_atoms(plan, batch, create=1)
             others += sum(before == 0 for before, _rev in replies)
             stale += [
@@ -388,23 +302,3 @@ class Saver:
         if reply.status == "UNKNOWN":
             raise NotFound(f"no {what} in flow {plan.detail.uuid}")
         raise InvalidState(f"{what} is held by worker {reply.fields[1].decode()}")
-
-
-def _batches(questions: Sequence[list[Argument]]) -> Iterator[list[Argument]]:
-    for start in range(0, len(questions), BATCH):
-        yield [word for one in questions[start : start + BATCH] for word in one]
-
-
-def _parts(atoms: Sequence[AtomPlan]) -> Iterator[list[AtomPlan]]:
-    """Cut what is to be written into calls of bounded size."""
-    part: list[AtomPlan] = []
-    size = 0
-    for atom in atoms:
-        more = sum(len(word) for word in atom.words() if isinstance(word, (str, bytes)))
-        if part and (len(part) == BATCH or size + more > BATCH_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(atom)
-        size += more
-    if part:
-        yield part

@@ -15,7 +15,7 @@ from taskflow.types.failure import Failure
 from redisflow import RedisBackend, Storage
 from redisflow.errors import Duplicate, InvalidState
 from redisflow.keys import FlowKeys
-from redisflow.persistence import saving
+from redisflow.persistence import plans, saving
 from tests.support.details import (
     WHOLE,
     new_book,
@@ -295,7 +295,7 @@ def test_two_details_of_one_name(connection, backend):
 
 def test_large_logbooks_go_in_bounded_calls(connection, elsewhere, monkeypatch):
     """A call carries so many atoms and so many bytes; all of them arrive."""
-    monkeypatch.setattr(saving, "BATCH_BYTES", 4000)
+    monkeypatch.setattr(plans, "BATCH_BYTES", 4000)
     calls = []
     whole = saving.Saver._call
 
