@@ -11,6 +11,7 @@ from redisflow.errors import LeaseLost
 from redisflow.keys import FlowKeys
 from redisflow.rwlock.holds import shared_lock
 from redisflow.rwlock.lock import DEFAULT_LEASE_S, ReaderWriterLock
+from redisflow.rwlock.sections import locked_error, lost_error
 from redisflow.scripts import FlowScripts
 
 
@@ -78,7 +79,7 @@ class FlowGuard:
         until = monotonic() + deadline_s
         while not lock.acquire_write_lock(timeout=until - monotonic()):
             if monotonic() >= until:
-                raise lock._locked_error()  # noqa: SLF001  # of this package
+                raise locked_error(self._keys.lock)
         try:
             yield str(lock.fence)
         finally:
@@ -90,9 +91,7 @@ class FlowGuard:
         hold = self._shared.known_hold()
         if hold is not None and hold.lease is not None:
             hold.lease.lose()
-        key = self._keys.lock
-        message = f"the lease on the lock {key} was over before its section ended"
-        return LeaseLost(message, lock=key)
+        return lost_error(self._keys.lock)
 
 
 def flow_scripts(client: Client, keys: FlowKeys) -> FlowScripts:

@@ -7,16 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
-from time import monotonic
 from typing import Protocol
 
-from redisflow import lease
 from redisflow.client import Client
-from redisflow.errors import ConfigError, LeaseLost, Locked, NotFound, Unavailable
+from redisflow.errors import ConfigError
 from redisflow.keys import Keys, LockKeys, is_utf8
 from redisflow.rwlock.holds import Hold, shared_lock
-from redisflow.rwlock.owners import LockOwner, owner_of
-from redisflow.rwlock.server import Does, LockServer
+from redisflow.rwlock.owners import LockOwner, owners_of
+from redisflow.rwlock.sections import Sections
+from redisflow.rwlock.server import LockServer
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +44,6 @@ class ReaderWriterLock:
         ConfigError: the name or the lease cannot be used.
 
     Attributes:
-        lease_s: the same.
         on_lost: the same.
     """
 
@@ -77,14 +75,19 @@ class ReaderWriterLock:
     ) -> None:
         if not _SHORTEST_S <= lease_s < inf:
             raise ConfigError(f"lease_s {lease_s}: must be {_SHORTEST_S} or more")
-        self.lease_s = lease_s
         self.on_lost = on_lost
         self._keys = keys
         self._server = LockServer(client, keys, lease_s=lease_s)
         self._shared = shared_lock(client.config, keys)
+        self._sections = Sections(self._server, self._shared, name=repr(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._keys.lock!r})"
+
+    @property
+    def lease_s(self) -> float:
+        """After how long without a sign of life its holder loses it."""
+        return self._server.lease_s
 
     # fasteners' methods
 
@@ -102,7 +105,9 @@ class ReaderWriterLock:
             LeaseLost: this thread's section has lost the lock.
             Unavailable: the server was not reached.
         """
-        return self._acquire("reads", blocking, timeout)
+        return self._sections.enter(
+            "reads", self._tell, blocking=blocking, timeout=timeout
+        )
 
     def acquire_write_lock(
         self, *, blocking: bool = True, timeout: float | None = None
@@ -118,7 +123,9 @@ class ReaderWriterLock:
             LeaseLost: this thread's section has lost the lock.
             Unavailable: the server was not reached.
         """
-        return self._acquire("writes", blocking, timeout)
+        return self._sections.enter(
+            "writes", self._tell, blocking=blocking, timeout=timeout
+        )
 
     def release_read_lock(self) -> None:
         """Leave a read section.
@@ -127,11 +134,7 @@ class ReaderWriterLock:
             RuntimeError: this thread is in none.
             LeaseLost: the lock was lost before.
         """
-        hold = self._shared.hold
-        if not hold.readers:
-            raise RuntimeError(f"Thread {_me()} does not own a read lock")
-        if self._release(hold, "reads"):
-            raise self._lost_error()
+        self._sections.leave("reads", self._tell)
 
     def release_write_lock(self) -> None:
         """Leave a write section.
@@ -140,11 +143,7 @@ class ReaderWriterLock:
             RuntimeError: this thread is in none.
             LeaseLost: the lock was lost before.
         """
-        hold = self._shared.hold
-        if not hold.writers:
-            raise RuntimeError(f"Thread {_me()} does not own a write lock")
-        if self._release(hold, "writes"):
-            raise self._lost_error()
+        self._sections.leave("writes", self._tell)
 
     @contextmanager
     def read_lock(
@@ -156,7 +155,9 @@ class ReaderWriterLock:
             Locked: it was not had in time.
             LeaseLost: at its end, if the lock was lost and nothing else was raised.
         """
-        with self._section("reads", blocking, timeout):
+        with self._sections.within(
+            "reads", self._tell, blocking=blocking, timeout=timeout
+        ):
             yield self
 
     @contextmanager
@@ -169,7 +170,9 @@ class ReaderWriterLock:
             Locked: it was not had in time.
             LeaseLost: at its end, if the lock was lost and nothing else was raised.
         """
-        with self._section("writes", blocking, timeout):
+        with self._sections.within(
+            "writes", self._tell, blocking=blocking, timeout=timeout
+        ):
             yield self
 
     def is_writer(self, check_pending: bool = True) -> bool:  # noqa: FBT001, FBT002  # as fasteners
@@ -222,9 +225,7 @@ class ReaderWriterLock:
         Raises:
             LeaseLost: this thread's section has lost the lock.
         """
-        hold = self._shared.hold
-        if hold.held and hold.lost:
-            raise self._lost_error()
+        self._sections.check()
 
     def holders(self) -> list[LockOwner]:
         """List those who hold the lock.
@@ -232,7 +233,7 @@ class ReaderWriterLock:
         Raises:
             Unavailable: the server was not reached.
         """
-        return self._list()[0]
+        return owners_of(self._server.scripts)[0]
 
     def waiters(self) -> list[LockOwner]:
         """List those who wait for the lock, in their order, 1000 at most.
@@ -240,7 +241,7 @@ class ReaderWriterLock:
         Raises:
             Unavailable: the server was not reached.
         """
-        return self._list()[1]
+        return owners_of(self._server.scripts)[1]
 
     def force_release(self, reason: str, *, who: str = "") -> list[LockOwner]:
         """Take the lock away from whoever holds it; for operators.
@@ -273,154 +274,8 @@ class ReaderWriterLock:
         found: list[bytes] = reply.fields[0]
         return found
 
-    # How it is done
-
-    @contextmanager
-    def _section(
-        self,
-        does: Does,
-        blocking: bool,  # noqa: FBT001
-        timeout: float | None,
-    ) -> Iterator[Hold]:
-        if not self._acquire(does, blocking, timeout):
-            raise self._locked_error()
-        hold = self._shared.hold
-        try:
-            yield hold
-        except BaseException:
-            self._leave_section(hold, does)
-            raise
-        if self._leave_section(hold, does):
-            raise self._lost_error()
-
-    def _leave_section(self, hold: Hold, does: Does) -> bool:
-        """End a section, unless that was done by hand, or is its parent's to do."""
-        depth = hold.writers if does == "writes" else hold.readers
-        return bool(depth) and not hold.inherited and self._release(hold, does)
-
-    def _acquire(self, does: Does, blocking: bool, timeout: float | None) -> bool:  # noqa: FBT001
-        hold = self._shared.hold
-        if hold.pending:
-            raise RuntimeError(
-                f"Writer {_me()} can not acquire a lock while waiting to write"
-            )
-        if does == "writes" and hold.readers and not hold.writers:
-            raise RuntimeError(
-                f"Reader {_me()} to writer privilege escalation not allowed"
-            )
-        if hold.held:
-            self.check()
-        else:
-            hold.pending = does == "writes"
-            try:
-                if not self._enter(hold, does, blocking, timeout):
-                    return False
-            finally:
-                hold.pending = False
-        if does == "writes":
-            hold.writers += 1
-        else:
-            hold.readers += 1
-        return True
-
-    def _enter(
-        self,
-        hold: Hold,
-        does: Does,
-        blocking: bool,  # noqa: FBT001
-        timeout: float | None,
-    ) -> bool:
-        until = None
-        if blocking:
-            until = inf if timeout is None else monotonic() + timeout
-        grant = self._server.enter(hold, does, until=until)
-        if grant is None:
-            return False
-        hold.fence = grant.fence
-        try:
-            self._keep(hold, grant.since, None if grant.confirmed else grant.lease_s)
-        except BaseException:  # else it would be renewed with nobody in the section
-            kept, hold.lease = hold.lease, None
-            if kept is not None:
-                lease.drop(kept)
-            self._server.give_up(hold)
-            raise
-        hold.section += 1
-        return True
-
-    def _keep(self, hold: Hold, since: float, granted_s: float | None = None) -> None:
-        self._shared.keep(
-            hold,
-            self._server.client,
-            lease_s=self.lease_s,
-            since=since,
-            granted_s=granted_s,
-            lost=lambda: self._tell(hold),
-        )
-
-    def _release(self, hold: Hold, does: Does) -> bool:
-        """Leave a section; returns whether the lock was lost before its end."""
-        if does == "writes":
-            hold.writers -= 1
-        else:
-            hold.readers -= 1
-        if hold.writers or (hold.readers and does == "reads"):
-            return False
-        kept, lost = hold.lease, hold.lost
-        if kept is None:
-            return False
-        if hold.readers:
-            lease.drop(kept)
-            return self._downgrade(hold, kept) or lost
-        hold.lease = None
-        kept.dropped = True
-        limit_s = min(kept.trusted_until - monotonic(), self._deadline_s)
-        try:
-            return self._server.leave(hold, keep=False, deadline_s=limit_s) or lost
-        except Unavailable as error:
-            logger.warning("%r is left to its lease: %s", self, error)
-            return lost
-        finally:
-            lease.drop(kept)  # whoever waits need not wait for this, too
-
-    def _downgrade(self, hold: Hold, kept: lease.Lease) -> bool:
-        """Go on as a reader; returns whether the lock is lost."""
-        sent = monotonic()
-        lost = self._server.leave(hold, keep=True, deadline_s=self._deadline_s)
-        self._keep(hold, sent)
-        if (lost or kept.over) and hold.lease is not None:
-            hold.lease.lose()
-        return lost
-
-    @property
-    def _deadline_s(self) -> float:
-        return self._server.client.config.deadline_s
-
     def _tell(self, hold: Hold) -> None:
         """Tell that a section has lost the lock."""
         logger.warning("%r is lost to %s", self, hold.who)
         if self.on_lost is not None:
             self.on_lost(self)
-
-    def _list(self) -> tuple[list[LockOwner], list[LockOwner]]:
-        try:
-            reply = self._server.scripts.call("lock_list")
-        except NotFound:
-            return [], []
-        now, _fence, holders, waiters = reply.fields
-        return [owner_of(row, now) for row in holders], [
-            owner_of(row, now) for row in waiters
-        ]
-
-    def _lost_error(self) -> LeaseLost:
-        key = self._keys.lock
-        message = f"the lease on the lock {key} was over before its section ended"
-        return LeaseLost(message, lock=key)
-
-    def _locked_error(self) -> Locked:
-        key = self._keys.lock
-        return Locked(f"others hold the lock {key}", lock=key)
-
-
-def _me() -> str:
-    return repr(threading.current_thread())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redisflow.errors import NotFound
+from redisflow.scripts import Scripts
+
 
 @dataclass(frozen=True, slots=True)
 class LockOwner:
@@ -44,3 +47,19 @@ def owner_of(row: tuple[bytes, bytes, int, int, bytes], now: int) -> LockOwner:
         lease_s=(deadline - now) / 1000,
         since_ms=since,
     )
+
+
+def owners_of(scripts: Scripts) -> tuple[list[LockOwner], list[LockOwner]]:
+    """List those who hold a lock, and those who wait for it.
+
+    Raises:
+        Unavailable: the server was not reached.
+    """
+    try:
+        reply = scripts.call("lock_list")
+    except NotFound:
+        return [], []
+    now, _fence, holders, waiters = reply.fields
+    return [owner_of(row, now) for row in holders], [
+        owner_of(row, now) for row in waiters
+    ]

@@ -95,7 +95,7 @@ def test_lost_reply_to_a_downgrade_is_one_read(lock, keys, proxy):
 
 def test_release_that_does_not_get_through_is_left_to_the_lease(lock, keys, proxy):
     """The section ends without an error; the lock is free when its lease is over."""
-    lock.lease_s = lock._server.lease_s = 0.5
+    lock._server.lease_s = 0.5
     with lock.write_lock():
         proxy.arm("drop_request", match=b"EVALSHA", times=None)
         proxy.cut()
@@ -264,7 +264,7 @@ def test_grant_that_lapsed_before_its_hint_was_read_is_not_believed(
     lock, keys, monkeypatch, looks
 ):
     """It was held up until the lock was another's: it asks, and waits anew."""
-    lock.lease_s = lock._server.lease_s = 0.5
+    lock._server.lease_s = 0.5
     keys.acquire("other:1")
     wait, hints = lock._server._wait, []
 
@@ -293,7 +293,7 @@ def test_grant_that_lapsed_before_its_hint_was_read_is_not_believed(
 
 def test_thread_that_is_held_up_after_it_believed_does_no_harm(lock, keys, pool, admin):
     """The lease of a grant is over when nobody renews it: the section is lost."""
-    lock.lease_s = lock._server.lease_s = 0.5
+    lock._server.lease_s = 0.5
     keys.acquire("other:1")
 
     def section():
@@ -418,7 +418,7 @@ def test_key_in_the_way_is_named_and_left_alone(lock, keys):
 
 def test_renewals_that_fail_for_a_while_are_made_up_for(lock, keys, proxy):
     """Errors come and go; the section goes on."""
-    lock.lease_s = lock._server.lease_s = 1.0
+    lock._server.lease_s = 1.0
     with lock.write_lock():
         first = int(keys.fields["deadline"])
         proxy.arm("drop_request", match=sha("lock_extend"), times=3)
@@ -431,7 +431,7 @@ def test_renewals_that_fail_for_a_while_are_made_up_for(lock, keys, proxy):
 @pytest.mark.parametrize("fault", ["drop_request", "blackhole"])
 def test_unreachable_server_makes_a_section_lost_at_its_end(lock, keys, proxy, fault):
     """Here at the deadline, without a word from there."""
-    lock.lease_s = lock._server.lease_s = 0.5
+    lock._server.lease_s = 0.5
     with pytest.raises(LeaseLost), lock.write_lock():
         proxy.arm(fault, match=b"EVALSHA", times=None)
         lost = lock.lost
@@ -458,7 +458,7 @@ def test_renewal_that_races_the_release_revives_nothing(lock, keys, monkeypatch)
         return run(client, script, *rest, **options)
 
     monkeypatch.setattr(Client, "run_script", gated)
-    lock.lease_s = lock._server.lease_s = 0.6
+    lock._server.lease_s = 0.6
     with lock.write_lock():
         assert sent.wait(20)
         lost = lock.lost

@@ -89,7 +89,7 @@ def _serve(pipe: Connection, url: str, name: str, lease_s: float, flow: bool) ->
     if flow:
         storage = storage_of(url, name)
         lock: ReaderWriterLock = storage.lock
-        lock.lease_s = lock._server.lease_s = lease_s
+        lock._server.lease_s = lease_s
     else:
         lock = ReaderWriterLock(RedisBackend.from_url(url), name, lease_s=lease_s)
     while True:
