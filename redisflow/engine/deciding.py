@@ -9,7 +9,8 @@ item goes back, and it is asked again. What they raise ends the run, as in TaskF
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,11 @@ from taskflow import retry, states
 from taskflow.deciders import Depth, pick_widest
 from taskflow.types.failure import Failure
 
+from redisflow.engine.atoms import AtomRunner
 from redisflow.engine.compiling import Atom
+from redisflow.engine.items import Handout, Item
 from redisflow.engine.structure import LinkDecider, Structure
+from redisflow.engine.worker import Worker
 from redisflow.storage import Storage
 
 #: What is done about a failure that no controller answers for.
@@ -124,3 +128,107 @@ class Resolver:
         history = storage.get_retry_history(controller.name)
         arguments[retry.EXECUTE_REVERT_HISTORY] = history
         return arguments
+
+
+class Decisions:
+    """Asks what is to come, for the items of one loop, and has the answers applied.
+
+    Args:
+        storage: the flow.
+        structure: what its atoms are, and who answers for whom.
+        worker: holds the items, and sends the answers.
+        runner: tells listeners of atoms whose states an answer has changed.
+        carry_on: carries on a change of many records to its end.
+        let_go: called with an item that is held no longer.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        structure: Structure,
+        worker: Worker,
+        runner: AtomRunner,
+        *,
+        carry_on: Callable[[], object],
+        let_go: Callable[[Item], object],
+    ) -> None:
+        self._storage = storage
+        self._structure = structure
+        self._worker = worker
+        self._runner = runner
+        self._carry_on = carry_on
+        self._let_go = let_go
+
+    def resolve(self, item: Item) -> None:
+        """Ask what is to be done about a failure, and have it done."""
+        resolver = Resolver(
+            self._storage, self._structure, functools.partial(self._blame, item)
+        )
+        controller, strategy = "", REVERT_ALL
+        failure = self._storage.get_execute_failures().get(item.name)
+        if failure is not None:  # else somebody has given it a result meanwhile
+            resolution = resolver.resolve(self._structure.atoms[item.name], failure)
+            strategy = resolution.strategy
+            if resolution.controller is not None:
+                name = resolution.controller.name
+                controller = self._storage.mirror.atom(name).uuid
+        while self._worker.resolve(item, strategy, controller) == "PLANNED":
+            self._carry_on()
+        self._let_go(item)
+
+    def decide(self, item: Item) -> Handout | None:
+        """Ask the deciders before an atom, and have it begun or left out.
+
+        Returns:
+            What was handed out with the answer; None where it is to be asked for.
+        """
+        atom = self._structure.atoms[item.name]
+        depth = ask_deciders(self._storage, self._structure.deciders[atom.name])
+        if depth is None:
+            handout = self._decided(item, "")
+            return None if handout.stale or not handout.items else handout
+        left_out = [atom.name, *self._structure.reached_from(atom, depth)]
+        before = self._runner.states_of(left_out)
+        if not self._decided(item, depth.name).planned:
+            return None  # it is not left out, or not by this worker
+        self._carry_on()
+        # What is to be reverted by now is not left out any more.
+        now = self._runner.states_of(left_out)
+        before = {
+            name: state
+            for name, state in before.items()
+            if now.get(name) == states.IGNORE
+        }
+        self._runner.tell_changes(before, states.IGNORE, self._structure.atoms)
+        return None
+
+    def try_again(self, item: Item) -> Item | None:
+        """Have all after a retry controller start anew.
+
+        Returns:
+            The item in the round that begins now; None if it is another worker's.
+        """
+        controller = self._structure.atoms[item.name]
+        self._runner.tell_retrying(item, controller)
+        again = self._structure.reached_from(controller, Depth.ALL)
+        before = self._runner.states_of(again)
+        while (reply := self._worker.retry(item)).status == "PLANNED":
+            self._carry_on()
+        if reply.status == "STALE":
+            self._let_go(item)
+            return None
+        self._runner.tell_changes(before, states.PENDING, self._structure.atoms)
+        return item._replace(round=reply.fields[2])
+
+    def _blame(
+        self, item: Item, controller: retry.Retry, failed: str, failure: Failure
+    ) -> None:
+        record = self._storage.mirror.atom(controller.name)
+        self._worker.blame(item, record, failed, failure)
+
+    def _decided(self, item: Item, depth: str) -> Handout:
+        """Have applied what deciders have said, once no other change is in progress."""
+        while (handout := self._worker.decide(item, depth)).retake:
+            self._carry_on()
+        self._let_go(item)
+        return handout

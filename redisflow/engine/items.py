@@ -35,6 +35,12 @@ class Item(NamedTuple):
         """Whether it undoes what its atom did."""
         return self.kind == "revert"
 
+    @property
+    def name(self) -> str:
+        """The name of its atom; an item to finish the run has none."""
+        assert self.atom is not None  # noqa: S101  # nobody asks that one
+        return self.atom.name
+
 
 class Handout(NamedTuple):
     """What a worker is told to do next.

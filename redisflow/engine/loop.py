@@ -7,7 +7,6 @@ queue, or, while nothing runs here, straight from the server.
 
 from __future__ import annotations
 
-import functools
 import logging
 import queue
 from collections import deque
@@ -15,15 +14,12 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any
 
-from taskflow import exceptions, retry, states, task
-from taskflow.deciders import Depth
+from taskflow import exceptions, states, task
 from taskflow.types import notifier
-from taskflow.types.failure import Failure
 
 from redisflow.codec import failure_from
 from redisflow.engine.atoms import AtomRunner
-from redisflow.engine.compiling import Atom
-from redisflow.engine.deciding import Resolver, ask_deciders
+from redisflow.engine.deciding import Decisions
 from redisflow.engine.executors import (
     Ended,
     Executor,
@@ -44,7 +40,6 @@ from redisflow.errors import (
     Unavailable,
     ValueRefused,
 )
-from redisflow.persistence import AtomRecord
 from redisflow.storage import Storage
 
 logger = logging.getLogger(__name__)
@@ -112,6 +107,14 @@ class Loop:
         self.watch = Watch(storage, membership.id, worker.run)
         self._runner = AtomRunner(
             storage, atom_notifier, worker=membership.id, run=self.watch.run
+        )
+        self._decisions = Decisions(
+            storage,
+            structure,
+            worker,
+            self._runner,
+            carry_on=self._tell_moves,
+            let_go=self._let_go,
         )
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         self._todo: deque[Item] = deque()
@@ -243,9 +246,11 @@ class Loop:
             return self._take()
         try:
             if item.kind == "resolve":
-                return self._resolve(item)
+                self._decisions.resolve(item)
+                return self._take()
             if item.kind == "decide":
-                return self._decide(item)
+                handout = self._decisions.decide(item)
+                return self._take() if handout is None else handout
             return self._begin_atom(item)
         except (Unavailable, Refused):
             raise
@@ -256,12 +261,12 @@ class Loop:
             return self._take()
 
     def _begin_atom(self, item: Item) -> Handout:
-        atom = self._atom_of(item)
+        atom = self._structure.atoms[item.name]
         if lacking := self._runner.lacking(item, atom):
             return self._decline(item, lacking)
         doing: Item | None = item
         if item.kind == "retry":
-            doing = self._try_again(item)
+            doing = self._decisions.try_again(item)
         if doing is None:
             return self._take()
         job = self.watch.begin(doing, self._runner.prepare(doing, atom))
@@ -281,76 +286,6 @@ class Loop:
         logger.warning("left to other workers: %s", lacking, extra=about)
         self._worker.decline(item, failure_from(lacking))
         return self._take()
-
-    def _resolve(self, item: Item) -> Handout:
-        """Ask what is to be done about a failure, and have it done."""
-        assert item.atom is not None  # noqa: S101  # only atoms fail
-        resolver = Resolver(
-            self._storage, self._structure, functools.partial(self._blame, item)
-        )
-        controller, strategy = "", "REVERT_ALL"
-        failure = self._storage.get_execute_failures().get(item.atom.name)
-        if failure is not None:  # else somebody has given it a result meanwhile
-            resolution = resolver.resolve(self._atom_of(item), failure)
-            strategy = resolution.strategy
-            if resolution.controller is not None:
-                controller = self._record_of(resolution.controller).uuid
-        while self._worker.resolve(item, strategy, controller) == "PLANNED":
-            self._tell_moves()
-        self._let_go(item)
-        return self._take()
-
-    def _blame(
-        self, item: Item, controller: retry.Retry, failed: str, failure: Failure
-    ) -> None:
-        self._worker.blame(item, self._record_of(controller), failed, failure)
-
-    def _decide(self, item: Item) -> Handout:
-        """Ask the deciders before an atom, and begin it or leave it out."""
-        atom = self._atom_of(item)
-        depth = ask_deciders(self._storage, self._structure.deciders[atom.name])
-        if depth is None:
-            handout = self._decided(item, "")
-            return self._take() if handout.stale or not handout.items else handout
-        left_out = [atom.name, *self._structure.reached_from(atom, depth)]
-        before = self._runner.states_of(left_out)
-        if not self._decided(item, depth.name).planned:
-            return self._take()  # it is not left out, or not by this worker
-        self._tell_moves()
-        # What is to be reverted by now is not left out any more.
-        now = self._runner.states_of(left_out)
-        before = {
-            name: state
-            for name, state in before.items()
-            if now.get(name) == states.IGNORE
-        }
-        self._runner.tell_changes(before, states.IGNORE, self._structure.atoms)
-        return self._take()
-
-    def _decided(self, item: Item, depth: str) -> Handout:
-        """Have applied what deciders have said, once no other change is in progress."""
-        while (handout := self._worker.decide(item, depth)).retake:
-            self._tell_moves()
-        self._let_go(item)
-        return handout
-
-    def _try_again(self, item: Item) -> Item | None:
-        """Have all after a retry controller start anew.
-
-        Returns:
-            The item in the round that begins now; None if it is another worker's.
-        """
-        controller = self._atom_of(item)
-        self._runner.tell_retrying(item, controller)
-        again = self._structure.reached_from(controller, Depth.ALL)
-        before = self._runner.states_of(again)
-        while (reply := self._worker.retry(item)).status == "PLANNED":
-            self._tell_moves()
-        if reply.status == "STALE":
-            self._let_go(item)
-            return None
-        self._runner.tell_changes(before, states.PENDING, self._structure.atoms)
-        return item._replace(round=reply.fields[2])
 
     def _next_event(self) -> Handout:
         """Handle what comes next: a finished task, a hint, or nothing for a while."""
@@ -383,7 +318,7 @@ class Loop:
     def _record(self, item: Item, ended: Ended, *, capacity: int) -> Handout:
         """Record what came of an atom, and tell listeners of it."""
         self._running -= 1
-        atom = self._atom_of(item)
+        atom = self._structure.atoms[item.name]
         try:
             outcome, payload = self._encoded(item, ended.result())
         except CancelledError:  # by whoever has shut down a given executor
@@ -411,7 +346,7 @@ class Loop:
 
     def _encoded(self, item: Item, outcome: Outcome) -> tuple[Outcome, bytes]:
         """Encode a result; one that cannot be stored is a failure of its task."""
-        encode, name = self._storage.encode_result, self._atom_of(item).name
+        encode, name = self._storage.encode_result, item.name
         try:
             return outcome, encode(outcome.state, outcome.result, name=name)
         except ValueRefused as error:
@@ -432,10 +367,3 @@ class Loop:
         self._worker.halt(item, failure)
         self.watch.halt(item, failure)
         return Handout(retake=True)
-
-    def _atom_of(self, item: Item) -> Atom:
-        assert item.atom is not None  # noqa: S101  # only atoms have one
-        return self._structure.atoms[item.atom.name]
-
-    def _record_of(self, atom: Atom) -> AtomRecord:
-        return self._storage.mirror.atom(atom.name)
