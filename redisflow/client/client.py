@@ -7,29 +7,22 @@ which waits, counts and judges the further ones.
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 import random
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
 
-import redis
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, NoScriptError
 
-from redisflow.client import connect, examining
-from redisflow.client.access import check_access
+from redisflow.client import examining
 from redisflow.client.attempts import Attempts
 from redisflow.client.connect import Handle
 from redisflow.client.examining import Report, ServerInfo
-from redisflow.client.faults import REDIS_ERRORS, Fault, judge, reply_text
+from redisflow.client.faults import REDIS_ERRORS, judge, reply_text
 from redisflow.client.history import Histories, Witness
-from redisflow.client.lines import Lines
+from redisflow.client.link import Link
 from redisflow.client.replication import Replication
 from redisflow.client.sending import evaluate, send_many, send_script
 from redisflow.client.waiting import Argument, first_key, wait_on
@@ -43,9 +36,6 @@ BLOCK_MARGIN_S = 2.0
 
 #: An answer that takes longer comes from a server that stood still, in seconds.
 _DELAY_S = 0.5
-
-#: The clients of this process, for the child of a fork.
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 
 class Client:
@@ -61,7 +51,6 @@ class Client:
     Attributes:
         config: the same.
         namespace: what every key begins with.
-        histories: of its server; siblings share them.
 
     Raises:
         ConfigError: a connection option that redis-py does not have.
@@ -70,18 +59,7 @@ class Client:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.namespace = config.namespace
-        self.histories = Histories()
-        self._options = connect.options_of(config, self.histories)
-        self._handle: Handle | None = None
-        self._lines = Lines()
-        self._seen = False
-        self._examined = False
-        #: Since when the server answers without a break, on the local clock: before
-        #: that it was away, stood still, or was not asked by this client.
-        self.steady_since = math.inf
-        self._opening = threading.Lock()
-        self._closing = threading.Event()
-        _clients.add(self)
+        self._link = Link(config, Histories())
 
     def __enter__(self) -> Client:
         return self
@@ -96,6 +74,19 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({self.config.safe_url()!r})"
+
+    @property
+    def histories(self) -> Histories:
+        """Those of its server; siblings share them."""
+        return self._link.histories
+
+    @property
+    def steady_since(self) -> float:
+        """Since when the server answers without a break, on the local clock.
+
+        Before that it was away, stood still, or was not asked by this client.
+        """
+        return self._link.steady_since
 
     def run_script(
         self,
@@ -130,10 +121,11 @@ class Client:
             ServerError: any other error, the script's own included.
         """
         short = ("EVALSHA", sha, len(keys), *keys, *args)
-        lines, histories = self._lines, self.histories
+        link = self._link
+        lines, histories = link.lines, link.histories
         started = monotonic()
         failed: Exception | None = None
-        if replication is None and (handle := self._handle) is not None:
+        if replication is None and (handle := link.handle) is not None:
             try:
                 reply = send_script(handle, lines, short, witness, histories)
                 return self._answered(reply, started)
@@ -196,7 +188,7 @@ class Client:
             Refused: one of them was refused.
             ServerError: any other error of any of them.
         """
-        lines = self._lines
+        lines = self._link.lines
 
         def send(handle: Handle) -> list[Any]:
             replies = send_many(handle, lines, commands)
@@ -226,19 +218,20 @@ class Client:
             ServerError: the key is of another type, for instance.
         """
         until = monotonic() + block_s
-        handle = self._handle
+        link = self._link
+        handle = link.handle
         try:
-            handle = handle or self._open()
+            handle = handle or link.open()
             return wait_on(handle, command, until + BLOCK_MARGIN_S - monotonic())
         except Exception as error:
-            if handle is not None and self._closing.is_set():
+            if handle is not None and link.closing.is_set():
                 return None  # redis-py trips over connections that others close
             if reply_text(error).startswith("UNBLOCKED"):
                 return None
             if not isinstance(error, REDIS_ERRORS):
                 raise
             moved = isinstance(error, AskError) and isinstance(handle, RedisCluster)
-            fault = self._judge(error, sent=handle is not None)
+            fault = link.judge(error, sent=handle is not None)
             if not (fault.passing or moved):
                 address = self.config.address
                 raise fault.error(address, fault.outcome, block_s) from error
@@ -246,7 +239,7 @@ class Client:
             self.execute("EXISTS", first_key(command))  # it finds the slot's server
         # Whoever loops over hints must not spin while the server is away.
         pause_s = random.uniform(0.05, 0.25)  # noqa: S311  no secret
-        self._closing.wait(max(0.0, min(until - monotonic(), pause_s)))
+        link.closing.wait(max(0.0, min(until - monotonic(), pause_s)))
         return None
 
     def scan(self, match: str) -> Iterator[bytes]:
@@ -287,7 +280,7 @@ class Client:
 
         It is not refused for what it is, here and in later calls: that is for who asks.
         """
-        self._examined = True
+        self._link.examined = True
         return self._run(
             lambda handle: examining.examine(handle, sections, settings), None
         )
@@ -300,28 +293,23 @@ class Client:
         """
         config = self.config
         if timeout_s is not None:
-            before = self._options.get("socket_timeout")
+            before = self._link.timeout_s
             timeout_s = timeout_s if before is None else min(before, timeout_s)
             options = {**config.options, "socket_timeout": timeout_s}
             config = dataclasses.replace(config, options=options)
         other = Client(config)
-        other.histories = self.histories
-        other._options = connect.options_of(config, self.histories)
-        other._seen = self._seen
+        other._link = Link(config, self.histories)
+        other._link.seen = self._link.seen
         return other
 
     def close(self) -> None:
         """Disconnect, and wake whoever waits; there is no way back."""
-        self._closing.set()
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            with suppress(*REDIS_ERRORS, OSError):
-                connect.close(handle)
+        self._link.close()
 
     def _run(self, operation: Callable[[Handle], T], deadline_s: float | None) -> T:
-        started = monotonic()
+        link, started = self._link, monotonic()
         failed: Exception | None = None
-        if (handle := self._handle) is not None:
+        if (handle := link.handle) is not None:
             try:
                 return self._answered(operation(handle), started)
             except Exception as error:  # noqa: BLE001  _again raises it
@@ -336,27 +324,27 @@ class Client:
         deadline_s: float | None,
     ) -> T:
         """Make the further attempts of a call, or its first where nobody connected."""
-        sent = failed is not None
+        link, sent = self._link, failed is not None
 
         def attempt() -> T:
             nonlocal sent
             sent = False
-            handle = self._handle or self._open()
+            handle = link.handle or link.open()
             sent = True
             return operation(handle)
 
         limit_s = self.config.deadline_s if deadline_s is None else deadline_s
         attempts = Attempts(
             attempt,
-            lambda error: self._judge(error, sent=sent),
+            lambda error: link.judge(error, sent=sent),
             deadline=started + limit_s,
-            closing=self._closing,
+            closing=link.closing,
             failed=failed,
         )
         try:
             return attempts.run()
         except Exception as error:
-            if self._closing.is_set():
+            if link.closing.is_set():
                 # redis-py trips over connections that another thread closes.
                 outcome: Outcome = "unknown" if sent else attempts.outcome
                 raise Unavailable("the client was closed", outcome=outcome) from error
@@ -370,75 +358,8 @@ class Client:
         """Give an answer back; one that was long in coming is the end of a break."""
         now = monotonic()
         if now - started > _DELAY_S:
-            self.steady_since = now
+            self._link.steady_since = now
         return answer
-
-    def _judge(self, error: Exception, *, sent: bool) -> Fault:
-        """Tell what an error means, and drop the connections that it spoils."""
-        if isinstance(error, redis.DataError):
-            raise TypeError(str(error)) from error
-        fault = judge(error, sent=sent, seen=self._seen)
-        if fault.network or fault.passing:
-            self.steady_since = monotonic()
-        if fault.network and not self._seen:
-            fault = examining.explain(fault, self.config)
-        handle = self._handle
-        if fault.network and sent:
-            self.histories.renew()
-        if handle is not None and (fault.network or "READONLY" in fault.reason):
-            self._lines.drop()
-            connect.drop_idle(handle)
-            if self.config.kind == "embedded":
-                self._handle = None  # it may have ended: opening starts it again
-        return fault
-
-    def _open(self) -> Handle:
-        """Connect, and look at the server if nobody has yet."""
-        with self._opening:
-            if self._closing.is_set():
-                raise Unavailable("the client was closed")
-            if self._handle is not None:
-                return self._handle
-            path = _embedded_path() if self.config.kind == "embedded" else None
-            handle = connect.connect(self.config, self._options, path)
-            if not self._seen:
-                for info in () if self._examined else examining.look(handle):
-                    examining.check(info, self.config)
-                if self.config.username is not None:
-                    check_access(handle, self.config)
-                self._seen = True
-            self._handle = handle
-            self.steady_since = monotonic()
-            if self._closing.is_set():  # meanwhile
-                self.close()
-            return handle
-
-    def _after_fork(self) -> None:
-        """Forget, in a child, what belongs to its parent."""
-        closed = self._closing.is_set()
-        self._opening, self._closing = threading.Lock(), threading.Event()
-        self._lines = Lines()
-        self.histories.after_fork()
-        if closed:
-            self._closing.set()
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            connect.abandon(handle)
-
-
-def _after_fork_in_child() -> None:
-    for client in list(_clients):
-        client._after_fork()  # noqa: SLF001  a module's own
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _embedded_path() -> str:
-    # Most processes have a server elsewhere, and never need this one.
-    from redisflow.embedded import ensure_running  # noqa: PLC0415
-
-    return str(ensure_running().socket_path)
 
 
 def _primaries(handle: Handle) -> list[ClusterNode | None]:
