@@ -140,7 +140,7 @@ def _fields_of_atom(
         )
         if not right
     ]
-    for name in wrong:
+    for name in dict.fromkeys(wrong):
         what = record.get(name)
         yield found("field", f"field {name} of an atom cannot be {what!r}", key=key)
 

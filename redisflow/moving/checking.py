@@ -10,22 +10,12 @@ from typing import Any, BinaryIO
 from redisflow.errors import BadExport, ValueRefused
 from redisflow.keys import SCHEMA
 from redisflow.moving.form import FORMAT, HEAD, bytes_of, read_lines
+from redisflow.persistence.layout import OF_ATOM, OF_FLOW, Layout
 from redisflow.persistence.names import as_uuid
 
 #: What one line may have: scripts take only so much at once.
 _MOST_FIELDS = 3000
 
-_NUMBERS = (
-    "schema",
-    "run",
-    "rev",
-    "ended",
-    "epoch",
-    "unfinished",
-    "halt",
-    "created_at",
-)
-_WORDS = ("name", "uuid", "book", "state")
 _ID = re.compile(r"(\d{1,15})-(\d{1,15})")
 
 
@@ -142,12 +132,7 @@ def _flow(found: Checked, record: Mapping[str, Any]) -> None:
     if found.flow:
         raise ValueError("there is a second one")
     fields = fields_in(record)
-    for name in _NUMBERS:
-        _number(fields, name)
-    for name in _WORDS:
-        fields[name.encode()].decode()
-    if b"submitted" in fields:
-        _number(fields, "submitted")
+    _judge(fields, OF_FLOW)
     if fields[b"uuid"].decode() != found.flow_uuid:
         raise ValueError("it has another uuid")
     if int(fields[b"schema"]) > SCHEMA:
@@ -155,10 +140,17 @@ def _flow(found: Checked, record: Mapping[str, Any]) -> None:
     found.flow = fields
 
 
-def _number(fields: Mapping[bytes, bytes], name: str) -> None:
-    value = fields[name.encode()]
-    if not re.fullmatch(rb"\d{1,16}", value):
-        raise ValueError(f"its {name} is {value!r:.40}, no number")
+def _judge(fields: Mapping[bytes, bytes], layout: Layout) -> None:
+    """Refuse a record that has not all its fields, or others in place of numbers."""
+    texts = {
+        name: fields[name.encode()].decode()
+        for name in layout.names
+        if name.encode() in fields
+    }
+    if lacking := layout.lacking(texts):
+        raise ValueError(f"it has no {lacking[0]}")
+    if odd := layout.odd(texts):
+        raise ValueError(f"its {odd[0]} is {texts[odd[0]]!r:.40}, no number")
 
 
 def _book(found: Checked, record: Mapping[str, Any]) -> None:
@@ -173,10 +165,7 @@ def _atom(found: Checked, record: Mapping[str, Any]) -> None:
     if uuid in found.atoms:
         raise ValueError(f"there are two with the uuid {uuid}")
     fields = fields_in(record)
-    for name in ("name", "state", "intention", "type"):
-        fields[name.encode()].decode()
-    for name in ("rev", "round", *(["attempt"] if b"attempt" in fields else ())):
-        _number(fields, name)
+    _judge(fields, OF_ATOM)
     if not isinstance(record["indexed"], bool):
         raise TypeError("whether it is in the index is neither true nor false")
     found.atoms[uuid] = fields[b"name"].decode()

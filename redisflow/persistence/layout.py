@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+#: Numbers of scripts are exact up to 2**53, which has sixteen digits.
+_MOST_DIGITS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -25,6 +28,12 @@ class Layout:
     texts: tuple[str, ...]
     numbers_at_times: tuple[str, ...]
     numbers_or_empty: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        always = (*self.numbers, *self.texts)
+        return (*always, *self.numbers_at_times, *self.numbers_or_empty)
 
     def lacking(self, fields: Mapping[str, str]) -> list[str]:
         """Name the fields that are always there, and not here."""
@@ -48,13 +57,13 @@ OF_FLOW = Layout(
         *("created_at", "updated_at"),
     ),
     texts=("uuid", "name", "state", "book", "resolving", "planned"),
-    numbers_at_times=("nodes", "submitted"),
+    numbers_at_times=("nodes", "submitted", "lease_ms"),
 )
 
 #: The hash of an atom.
 OF_ATOM = Layout(
     numbers=("rev", "round"),
-    texts=("name",),
+    texts=("name", "state", "intention", "type"),
     numbers_at_times=("attempt", "place", "entries", "started_at", "finished_at"),
     numbers_or_empty=("node", "token"),
 )
@@ -65,5 +74,7 @@ def is_number(text: str) -> bool:
 
     >>> is_number("12"), is_number("-1"), is_number("1.0"), is_number("")
     (True, False, False, False)
+    >>> is_number("9" * 17)
+    False
     """
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS

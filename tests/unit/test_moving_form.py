@@ -29,7 +29,8 @@ HEADER = {
 }
 FLOW = {
     **dict.fromkeys(("schema", "run", "rev", "ended", "epoch"), "1"),
-    **dict.fromkeys(("unfinished", "halt", "created_at"), "0"),
+    **dict.fromkeys(("unfinished", "halt", "created_at", "updated_at"), "0"),
+    **dict.fromkeys(("resolving", "planned"), ""),
     "name": "f",
     "uuid": "F1",
     "book": "",
@@ -177,6 +178,9 @@ def test_what_is_no_export_of_ours_is_refused(text, said):
         ("atom", {"uuid": "u2", "fields": {}}),
         ("atom", {"uuid": "u2", "fields": {**ATOM, "rev": "x"}}),
         ("atom", {"uuid": "u2", "fields": {**ATOM, "attempt": "x"}}),
+        ("atom", {"uuid": "u2", "fields": {**ATOM, "started_at": "x"}}),
+        ("atom", {"uuid": "u2", "fields": {**ATOM, "token": "x"}}),
+        ("atom", {"uuid": "u2", "fields": {**ATOM, "place": "9" * 17}}),
         ("atom", {"uuid": "u1", "fields": ATOM}),
         ("result", {"uuid": "u9", "fields": {}}),
         ("result", {"uuid": "u1", "fields": {"results": 5}}),
@@ -204,6 +208,23 @@ def test_line_that_is_not_what_it_should_be_is_named(line):
     with pytest.raises(BadExport) as caught:
         check_export(io.BytesIO(text))
     assert caught.value.line == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"updated_at": "x"}, "updated_at is 'x', no number"),
+        ({"submitted": "-1"}, "submitted is '-1', no number"),
+        ({"rev": "9" * 17}, "rev is '99999999999999999', no number"),
+        ({"planned": None}, "it has no planned"),
+        ({"epoch": None}, "it has no epoch"),
+    ],
+)
+def test_flow_that_is_not_what_it_should_be_is_refused(changes, said):
+    """What nobody could work on, or look at, is not brought."""
+    fields = {name: text for name, text in (FLOW | changes).items() if text is not None}
+    with pytest.raises(BadExport, match=re.escape(said)):
+        check_export(io.BytesIO(written(("flow", {"fields": fields}))))
 
 
 def test_journal_out_of_order_is_refused():
