@@ -42,11 +42,13 @@ from redisflow.client.client import Client
 from redisflow.client.examining import OLDEST, Report, ServerInfo
 from redisflow.client.faults import ServerError
 from redisflow.client.history import History, Run, Witness
+from redisflow.client.link import SILENT_S
 from redisflow.client.outages import Outage
 from redisflow.client.replication import Replication
 
 __all__ = [
     "OLDEST",
+    "SILENT_S",
     "Client",
     "History",
     "Outage",

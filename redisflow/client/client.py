@@ -34,9 +34,6 @@ T = TypeVar("T")
 #: How much later than the server's own timeout a blocking read may end.
 BLOCK_MARGIN_S = 2.0
 
-#: An answer that takes longer comes from a server that stood still, in seconds.
-_DELAY_S = 0.5
-
 
 class Client:
     """Connections to one server or cluster; any number of threads may share it.
@@ -84,7 +81,8 @@ class Client:
     def steady_since(self) -> float:
         """Since when the server answers without a break, on the local clock.
 
-        Before that it was away, stood still, or was not asked by this client.
+        Before that it was away, stood still, or was not asked by this client for a
+        while.
         """
         return self._link.steady_since
 
@@ -128,7 +126,8 @@ class Client:
         if replication is None and (handle := link.handle) is not None:
             try:
                 reply = send_script(handle, lines, short, witness, histories)
-                return self._answered(reply, started)
+                link.answered(started)
+                return reply
             except NoScriptError:
                 pass
             except Exception as error:  # noqa: BLE001  _again raises it
@@ -311,7 +310,9 @@ class Client:
         failed: Exception | None = None
         if (handle := link.handle) is not None:
             try:
-                return self._answered(operation(handle), started)
+                answer = operation(handle)
+                link.answered(started)
+                return answer
             except Exception as error:  # noqa: BLE001  _again raises it
                 failed = error
         return self._again(operation, failed, started, deadline_s)
@@ -353,13 +354,6 @@ class Client:
             waited_s = monotonic() - started
             address = self.config.address
             raise attempts.fault.error(address, attempts.outcome, waited_s) from error
-
-    def _answered(self, answer: T, started: float) -> T:
-        """Give an answer back; one that was long in coming is the end of a break."""
-        now = monotonic()
-        if now - started > _DELAY_S:
-            self._link.steady_since = now
-        return answer
 
 
 def _primaries(handle: Handle) -> list[ClusterNode | None]:

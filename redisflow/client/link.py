@@ -26,6 +26,12 @@ from redisflow.client.lines import Lines
 from redisflow.config import Config
 from redisflow.errors import Unavailable
 
+#: An answer that takes longer comes from a server that stood still, in seconds.
+_DELAY_S = 0.5
+
+#: Whoever has not asked for longer does not know what was meanwhile, in seconds.
+SILENT_S = 6.0
+
 #: The links of this process, for the child of a fork.
 _links: weakref.WeakSet[Link] = weakref.WeakSet()
 
@@ -44,7 +50,7 @@ class Link:
         seen: whether the server was found to be fit.
         examined: whether whoever uses the client judges that for themselves.
         steady_since: since when the server answers without a break, on the local clock:
-            before that it was away, stood still, or was not asked here.
+            before that it was away, stood still, or was not asked here for a while.
         closing: set once it is closed.
 
     Raises:
@@ -58,6 +64,7 @@ class Link:
         self.seen = False
         self.examined = False
         self.steady_since = math.inf
+        self._heard_at = -math.inf
         self.closing = threading.Event()
         self._config = config
         self._options = connect.options_of(config, histories)
@@ -91,10 +98,21 @@ class Link:
                     check_access(handle, self._config)
                 self.seen = True
             self.handle = handle
-            self.steady_since = monotonic()
+            self.steady_since = self._heard_at = monotonic()
             if self.closing.is_set():  # meanwhile
                 self.close()
             return handle
+
+    def answered(self, started: float) -> None:
+        """Note an answer; one that was long in coming is the end of a break.
+
+        Args:
+            started: when it was asked for, on the local clock.
+        """
+        now = monotonic()
+        if now - started > _DELAY_S or now - self._heard_at > SILENT_S:
+            self.steady_since = now
+        self._heard_at = now
 
     def judge(self, error: Exception, *, sent: bool) -> Fault:
         """Tell what an error means, and drop the connections that it spoils."""

@@ -6,19 +6,22 @@ them within a third of one from when it is back, and go on. So who sweeps
 
 * names a worker whose process was seen to end; or
 * is a heartbeat whose own renewals were steady; or
-* has seen the server answer for half a lease without a break (`sweep_lapsed`).
-  A process that has just come knows of nothing before it, and waits for so long.
+* has seen the server answer for half a lease without a break (`sweep_lapsed`): asks
+  it again and again, each time for no longer than a heartbeat would wait. Only whose
+  client has asked that one server all along need not begin with it now.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from threading import Event
 from time import monotonic
 
 from redisflow import observing
+from redisflow.client import SILENT_S, Client
 from redisflow.errors import CorruptKey
-from redisflow.lease import STEADY_AFTER
+from redisflow.lease import RENEW_AT, STEADY_AFTER
 from redisflow.persistence.commands import run_many
 from redisflow.scripts import FlowScripts
 
@@ -29,6 +32,10 @@ NEVER = 2**31
 
 #: Of a flow that was begun before flows told theirs, in seconds.
 _LEASE_S = 15.0
+
+#: Part of a lease that may pass between two questions, and their longest distance.
+_ASK_AT = 1 / 10
+_ASK_S = 1.0
 
 
 def sweep(
@@ -80,17 +87,34 @@ def sweep_lapsed(
     Returns:
         How many workers were dead.
     """
-    told = False
+    told, since = False, math.inf
     while True:
-        lease_s = _lease_of(scripts)  # it also shows that the server answers
-        wait_s = scripts.client.steady_since + lease_s * STEADY_AFTER - monotonic()
+        asked = monotonic()
+        lease_s = _lease_of(scripts)
+        now = monotonic()
+        if since == math.inf:
+            since = min(now, _known_since(scripts.client, lease_s))
+        elif now - asked > lease_s * RENEW_AT:
+            since = now
+        wait_s = since + lease_s * STEADY_AFTER - now
         if wait_s <= 0:
             return sweep(scripts, max_attempts=max_attempts, payload=payload)
         if not told:
             words = "leases are over: waiting %.1f s for workers who live to renew them"
             logger.warning(words, wait_s, extra={"flow": scripts.keys.flow_uuid})
             told = True
-        Event().wait(wait_s)
+        Event().wait(min(wait_s, lease_s * _ASK_AT, _ASK_S))
+
+
+def _known_since(client: Client, lease_s: float) -> float:
+    """Tell since when a client knows that the server of a flow answers.
+
+    That of a cluster has asked others, and may not have asked this one; and what one
+    misses who did not ask for a while has to be too short to end a lease.
+    """
+    if client.config.kind == "cluster" or lease_s * STEADY_AFTER < SILENT_S:
+        return math.inf
+    return client.steady_since
 
 
 def _lease_of(scripts: FlowScripts) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from time import monotonic
 
 import pytest
@@ -27,10 +28,12 @@ class Busy:
         engine: the engine.
         gate: lets the task end.
         outcome: the future of its run.
+        lapse: lets its lease lapse once more.
     """
 
-    def __init__(self, engine, gate, outcome):
+    def __init__(self, engine, gate, outcome, lapse):
         self.engine, self.gate, self.outcome = engine, gate, outcome
+        self.lapse = lapse
 
     def assert_undisturbed(self):
         """Let it end, and see that nobody has taken its task."""
@@ -62,10 +65,29 @@ def busy(open_run, flow, admin):
         try:
             assert flow.begun.wait(20)
             (worker,) = admin.zrangebyscore(keys.workers, "-inf", "(inf")
-            admin.zadd(keys.workers, {worker: 1})
-            yield Busy(engine, flow.gate, outcome)
+
+            def lapse():
+                admin.zadd(keys.workers, {worker: 1})
+
+            lapse()
+            yield Busy(engine, flow.gate, outcome, lapse)
         finally:
             flow.gate.set()
+
+
+@pytest.fixture
+def dead(open_run, flow, monkeypatch):
+    """Start an engine that never renews its lease of 2 s, and wait for its end."""
+    monkeypatch.setattr(Membership, "keep", lambda _membership: None)
+    engine = open_run(flow(), lease_s=2)
+    with running(engine) as outcome:
+        try:
+            assert flow.begun.wait(20)
+            eventually(lambda: not looked_at(engine).live)
+            yield engine
+        finally:
+            flow.gate.set()
+            outcome.result(30)
 
 
 @pytest.fixture
@@ -110,21 +132,58 @@ def test_nothing_is_saved_under_those_who_live(busy, url):
     busy.assert_undisturbed()
 
 
-def test_dead_are_given_half_a_lease(open_run, flow, url, monkeypatch):
+def test_dead_are_given_half_a_lease(dead, flow, url):
     """Whoever has not renewed by then is dead, and the run is ended without it."""
-    monkeypatch.setattr(Membership, "keep", lambda _membership: None)
-    engine = open_run(flow(), lease_s=2)
-    with running(engine) as outcome:
-        assert flow.begun.wait(20)
-        eventually(lambda: not looked_at(engine).live)
-        with contextlib.closing(RedisBackend.from_url(url)) as backend:
-            came = monotonic()
-            subject = Subject(backend, engine.storage.flow_uuid)
-            assert suspend_run(subject) == states.SUSPENDED
-            assert monotonic() - came >= 1
-        flow.gate.set()
-        outcome.result(30)
-    assert engine.statistics["stale"] == 1
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        came = monotonic()
+        assert suspend_run(Subject(backend, dead.storage.flow_uuid)) == states.SUSPENDED
+        assert monotonic() - came >= 1
+    flow.gate.set()
+    eventually(lambda: dead.statistics["stale"] == 1)
+
+
+def test_one_who_was_idle_gives_others_time(open_run, flow, busy):
+    """Whoever did not ask for a while does not know what was meanwhile."""
+    two = open_run(flow(), lease_s=60)
+    Event().wait(LEASE_S * 0.6)
+    busy.lapse()
+    with running(two) as second:
+        eventually(lambda: two.on_since is not None, 20)
+        busy.assert_undisturbed()
+        second.result(30)
+
+
+def test_breaks_while_one_waits_count(dead, url, admin):
+    """The server has to answer for half a lease without a break, whoever else asks."""
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+        subject = Subject(backend, dead.storage.flow_uuid)
+        came = monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            suspended = pool.submit(suspend_run, subject)
+            Event().wait(0.5)
+            admin.execute_command("CLIENT", "PAUSE", 900, "ALL")
+            assert suspended.result(20) == states.SUSPENDED
+    assert monotonic() - came > 0.5 + 0.9 + 1
+
+
+def test_dead_are_found_though_others_wait_for_answers(dead, url):
+    """What is long in coming for others of the same client holds nobody up."""
+    over = threading.Event()
+    with contextlib.closing(RedisBackend.from_url(url)) as backend:
+
+        def ask():
+            while not over.is_set():
+                backend.client.execute("BLPOP", backend.keys.wake("nobody"), 0.6)
+
+        subject = Subject(backend, dead.storage.flow_uuid)
+        with ThreadPoolExecutor(2) as pool:
+            asking = pool.submit(ask)
+            try:
+                suspended = pool.submit(suspend_run, subject)
+                assert suspended.result(10) == states.SUSPENDED
+            finally:
+                over.set()
+                asking.result(10)
 
 
 def test_lease_of_a_run_that_is_over_was_not_lost(open_run, flow, caplog):
@@ -151,8 +210,8 @@ def looked_at(engine):
     return engine.storage.mirror
 
 
-def test_client_knows_since_when_the_server_answers(url, admin, namespace):
-    """An answer that was long in coming, and a lost connection, are breaks."""
+def test_client_knows_since_when_the_server_answers(url, admin, namespace, monkeypatch):
+    """Not to have asked, a late answer, and a lost connection, are breaks."""
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         client, came = backend.client, monotonic()
         client.execute("GET", f"{namespace}:nothing")
@@ -160,6 +219,11 @@ def test_client_knows_since_when_the_server_answers(url, admin, namespace):
         assert first > came
         client.execute("GET", f"{namespace}:nothing")
         assert client.steady_since == first
+        monkeypatch.setattr("redisflow.client.link.SILENT_S", 0.1)
+        Event().wait(0.2)
+        client.execute("GET", f"{namespace}:nothing")
+        assert client.steady_since >= first + 0.2
+        monkeypatch.undo()
         client.execute("BLPOP", f"{namespace}:nothing", 0.7)
         late = client.steady_since
         assert late >= first + 0.5
