@@ -56,6 +56,7 @@ Typer and rich are an extra: without them `main` says how to install them.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 _EXTRA = ("typer", "rich")
@@ -63,15 +64,13 @@ _EXTRA = ("typer", "rich")
 
 def main() -> None:
     """Run the program and exit with its status."""
-    try:
-        # Not needed by anybody who imports redisflow, and perhaps not installed.
-        from redisflow.cli.app import invoke  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        sys.stderr.write(
-            f"redisflow: the command line needs {error.name}: install"
-            " 'redisflow[cli]'\n"
-        )
-        sys.exit(2)
+    for name in _EXTRA:  # commands, and with them rich, are imported only later
+        if importlib.util.find_spec(name) is None:
+            sys.stderr.write(
+                f"redisflow: the command line needs {name}: install 'redisflow[cli]'\n"
+            )
+            sys.exit(2)
+    # Not needed by anybody who imports redisflow, and perhaps not installed.
+    from redisflow.cli.app import invoke  # noqa: PLC0415
+
     sys.exit(invoke(sys.argv[1:]))

@@ -662,13 +662,16 @@ def test_help_has_examples_and_defaults(cli):
     assert cli("--version").stdout.startswith("redisflow ")
 
 
-def test_without_typer_it_says_what_to_install(environment):
-    """Without the extra the program ends with one clear line."""
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+@pytest.mark.parametrize("word", ["--help", "ls"])
+def test_without_the_extra_it_says_what_to_install(environment, missing, word):
+    """Without one of what it brings the program ends with one clear line."""
     code = (
-        "import sys; sys.modules['typer'] = None; import redisflow.cli as c; c.main()"
+        f"import sys; sys.modules['{missing}'] = None;"
+        " import redisflow.cli as c; c.main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, word],
         env=environment,
         capture_output=True,
         text=True,
