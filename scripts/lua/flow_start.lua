@@ -41,6 +41,7 @@
 --- @include "change_flow"
 --- @include "commit_flow"
 --- @include "flow_transition_of"
+--- @include "int"
 --- @include "loaded_nodes"
 local flow, refusal = enter_flow()
 if not flow then return refusal end
@@ -52,19 +53,25 @@ if flow.expires then return {'EXPIRES', flow.ended} end
 local now = now_ms()
 local mine = read('ZSCORE', keys.workers, args.worker)
 local live = read('ZCOUNT', keys.workers, now, '(inf') - (tonumber(mine or 0) >= now and 1 or 0)
-local known = read('HMGET', keys.flow, 'fingerprint', 'starter')
+local known = read('HMGET', keys.flow, 'fingerprint', 'starter', 'lease_ms')
 local loaded, fields = loaded_nodes()
 local started_by = known[2] or ''
 local other = (known[1] or '') ~= '' and known[1] ~= args.fingerprint
 if live > 0 and other then return {'MISMATCH', live} end
 local starter_lives = started_by ~= ''
   and tonumber(read('ZSCORE', keys.workers, started_by) or 0) >= now
-if starter_lives and started_by ~= args.worker then
+-- Who sweeps gives time to those with the longest lease.
+local longest = math.max(live > 0 and tonumber(known[3] or '') or 0, args.lease_ms)
+local function register()
   redis.call('ZADD', keys.workers, now + args.lease_ms, args.worker)
+  redis.call('HSET', keys.flow, 'lease_ms', int(longest))
+end
+if starter_lives and started_by ~= args.worker then
+  register()
   return {'WAIT'}
 end
 if read('ZCOUNT', keys.workers, '-inf', now - 1) > 0 then return {'SWEEP'} end
-redis.call('ZADD', keys.workers, now + args.lease_ms, args.worker)
+register()
 if live > 0 and started_by == '' and flow.run == args.run and flow.state ~= 'PENDING' then
   return {'JOINED', flow.state, live}
 end
@@ -78,7 +85,7 @@ end
 local halt = args.run == flow.run and flow.halt or 0
 for i = halt + 1, flow.halt do redis.call('HDEL', keys.flow, 'halt:' .. i) end
 for name, value in pairs({run = args.run, starter = args.worker, halt = halt, reverting = 0,
-    resolving = '', never_resolve = args.never, lease_ms = args.lease_ms}) do
+    resolving = '', never_resolve = args.never}) do
   row[#row + 1] = name
   row[#row + 1] = value
 end

@@ -89,6 +89,22 @@ def test_joining_a_run_that_is_on(flow):
     assert set(flow.members("workers")) == {"w1", "w2"}
 
 
+def test_longest_lease_is_told(flow):
+    """Whoever sweeps learns of the longest lease that one who takes part may have."""
+    flow.line("a").start("w1", lease_ms=1000)
+    for worker, lease_ms, longest in (
+        ("w2", 5000, "5000"),
+        ("w3", 3000, "5000"),
+        ("w1", 1000, "5000"),
+    ):
+        assert flow.come(worker, lease_ms=lease_ms)[0] == "JOINED"
+        assert flow.hash("flow")["lease_ms"] == longest
+    for worker in ("w1", "w2", "w3"):
+        flow.leave(worker)
+    flow.start("w4", lease_ms=2000)
+    assert flow.hash("flow")["lease_ms"] == "2000"
+
+
 def test_dead_workers_come_first(flow):
     """SWEEP: whoever comes to a run of the dead sweeps before anything else."""
     flow.line("a").start("w1")
