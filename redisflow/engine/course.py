@@ -73,6 +73,7 @@ class Course:
             self._keep_s = storage.backend.config.retention_s
         self._prepare = prepare
         self._max_attempts = settings.max_attempts
+        self._drained = False
         self._told_state: str | None = None
         #: When the run was on, on the local clock; None as long as it is not.
         self.on_since: float | None = None
@@ -123,11 +124,15 @@ class Course:
                 self.moved,
                 resumes=resumes,
                 keep_s=self._keep_s,
+                drained=lambda: self._drained,
             )
             outcome = start.until_on()
             if outcome is not None:
                 self._membership.forget()
                 return outcome
+            if start.given_up:
+                self._membership.leave()
+                return None
             self.on_since = monotonic()
             if start.joined or known_state != states.RUNNING:
                 self._tell_state(known_state, states.RUNNING)
@@ -185,6 +190,7 @@ class Course:
 
     def drain(self) -> None:
         """Take no more; end once nothing is held. Safe in a signal handler."""
+        self._drained = True
         self._loop.drain()
 
     def halt(self, error: Exception) -> None:

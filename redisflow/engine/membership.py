@@ -137,12 +137,17 @@ class Membership:
             client.block("BLPOP", self._wake_key, block_s, block_s=block_s) is not None
         )
 
-    def sweep(self) -> None:
-        """Take back what those hold whose lease is over, once they had time for it."""
+    def sweep(self, *, needless: Callable[[], bool] = lambda: False) -> None:
+        """Take back what those hold whose lease is over, once they had time for it.
+
+        Args:
+            needless: asked meanwhile: whether it is to be left.
+        """
         sweep_lapsed(
             self._scripts,
             max_attempts=self._max_attempts,
             payload=_too_many(self._storage, self._max_attempts),
+            needless=needless,
         )
         self._storage.mirror.suspect()
 

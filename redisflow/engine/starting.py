@@ -8,7 +8,7 @@ everything in it may be done twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from redisflow.engine.items import MoveListener, moves_of
@@ -35,12 +35,15 @@ class Start:
         resumes: whether a flow that was begun before is RESUMING and SUSPENDED first,
             as it is in TaskFlow when an engine meets it for the first time.
         keep_s: for how long the flow is kept once it has ended; None: as it is.
+        drained: tells whether this worker is to take nothing, and so need not wait.
 
     Attributes:
         joined: whether others had the run on already.
+        given_up: whether the run is not on, since this worker was drained.
     """
 
     joined = False
+    given_up = False
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Start:
         *,
         resumes: bool = True,
         keep_s: float | None = None,
+        drained: Callable[[], bool] = lambda: False,
     ) -> None:
         self._storage = storage
         self._membership = membership
@@ -59,6 +63,7 @@ class Start:
         self._structure = structure
         self._moved = moved
         self._resumes = resumes
+        self._drained = drained
         self._keep_ms = -1 if keep_s is None else int(keep_s * 1000)
         self._scripts = storage.backend.scripts_of(storage.flow_uuid)
 
@@ -66,7 +71,7 @@ class Start:
         """Join the run, or start it if nobody does.
 
         Returns:
-            None once the run is on; else how it had ended already.
+            None once the run is on, or this has given up; else how it had ended.
 
         Raises:
             StructureMismatch: live workers run another structure or other options.
@@ -82,6 +87,9 @@ class Start:
                 self.joined = True
                 return None
             if self._bring_about(reply):
+                return None
+            if reply.status in ("SWEEP", "WAIT") and self._drained():
+                self.given_up = True
                 return None
 
     def _ask(self) -> Reply:
@@ -100,7 +108,7 @@ class Start:
     def _bring_about(self, reply: Reply) -> bool:
         """Do what has to be done before the run is on; returns whether it is."""
         if reply.status == "SWEEP":
-            self._membership.sweep()
+            self._membership.sweep(needless=self._need_not_sweep)
             return False
         self._membership.keep()
         if reply.status == "WAIT":
@@ -113,6 +121,10 @@ class Start:
         if reply.status == "LOAD":
             self._load_graph()
         return self._launch()
+
+    def _need_not_sweep(self) -> bool:
+        """Look whether others have swept, or all have renewed; or this was drained."""
+        return self._drained() or self._ask().status != "SWEEP"
 
     def _clear_graph(self) -> None:
         left = 1

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from threading import Event
 from time import monotonic
 
@@ -78,11 +79,21 @@ def sweep(
 
 
 def sweep_lapsed(
-    scripts: FlowScripts, *, max_attempts: int = NEVER, payload: bytes = b"null"
+    scripts: FlowScripts,
+    *,
+    max_attempts: int = NEVER,
+    payload: bytes = b"null",
+    needless: Callable[[], bool] = lambda: False,
 ) -> int:
     """Take back what those hold whose lease is over, and who had time to renew it.
 
     To be called where somebody's lease is over: it may wait for half a lease.
+
+    Args:
+        scripts: of the flow.
+        max_attempts: how many workers an atom may cost before it fails.
+        payload: its failure then, encoded.
+        needless: asked while it waits: whether it is to be left.
 
     Returns:
         How many workers were dead.
@@ -104,6 +115,8 @@ def sweep_lapsed(
             logger.warning(words, wait_s, extra={"flow": scripts.keys.flow_uuid})
             told = True
         Event().wait(min(wait_s, lease_s * _ASK_AT, _ASK_S))
+        if needless():
+            return 0
 
 
 def _known_since(client: Client, lease_s: float) -> float:

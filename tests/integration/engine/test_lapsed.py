@@ -28,7 +28,7 @@ class Busy:
         engine: the engine.
         gate: lets the task end.
         outcome: the future of its run.
-        lapse: lets its lease lapse once more.
+        lapse: lets its lease lapse once more, or gives it another end.
     """
 
     def __init__(self, engine, gate, outcome, lapse):
@@ -66,8 +66,8 @@ def busy(open_run, flow, admin):
             assert flow.begun.wait(20)
             (worker,) = admin.zrangebyscore(keys.workers, "-inf", "(inf")
 
-            def lapse():
-                admin.zadd(keys.workers, {worker: 1})
+            def lapse(until_ms=1):
+                admin.zadd(keys.workers, {worker: until_ms})
 
             lapse()
             yield Busy(engine, flow.gate, outcome, lapse)
@@ -151,6 +151,31 @@ def test_one_who_was_idle_gives_others_time(open_run, flow, busy):
         eventually(lambda: two.on_since is not None, 20)
         busy.assert_undisturbed()
         second.result(30)
+
+
+def test_one_who_comes_waits_no_longer_than_for_others(open_run, flow, busy):
+    """Once they have renewed there is nobody to wait for."""
+    two = open_run(flow(), lease_s=60)
+    came = monotonic()
+    with running(two) as second:
+        Event().wait(0.2)
+        busy.lapse(2**52)
+        eventually(lambda: two.on_since is not None, 20)
+        assert two.on_since - came < LEASE_S * 0.4
+        busy.assert_undisturbed()
+        second.result(30)
+
+
+def test_drained_while_it_waits(open_run, flow, dead):
+    """Whoever is to take no more does not wait for that first."""
+    two = open_run(flow(), lease_s=60)
+    with running(two) as second:
+        Event().wait(0.3)
+        drained = monotonic()
+        two.drain()
+        second.result(10)
+        assert monotonic() - drained < 0.5
+    assert two.statistics["completed"] == 0
 
 
 def test_breaks_while_one_waits_count(dead, url, admin):
