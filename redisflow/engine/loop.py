@@ -123,6 +123,7 @@ class Loop:
         self._draining = False
         self._hints = Hints(membership, wait_s=self._wait_s, wake=self.look_up)
         membership.swept = self.look_up
+        membership.busy = lambda: bool(self._running and self._held)
 
     @property
     def holding(self) -> int:

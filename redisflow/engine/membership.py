@@ -43,6 +43,8 @@ class Membership:
         swept: called, from the heartbeat's thread, when there is something to look at:
             dead workers were found, or this one was forgotten, or the server is not
             the one that it was.
+        busy: asked, from that thread, whether a task is under way here: no run ends
+            before its result is recorded, unless it was taken back.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Membership:
         self.id = worker_id(os.getpid(), tag or secrets.token_hex(4))
         self.lease_ms = int(lease_s * 1000)
         self.swept: Callable[[], object] = lambda: None
+        self.busy: Callable[[], bool] = lambda: False
         self._storage = storage
         self._run = run
         self._max_attempts = max_attempts
@@ -183,10 +186,10 @@ class Membership:
             lease_ms=self.lease_ms,
             deadline_s=self._lease_s / 3,
         )
-        if reply.status == "ENDED":
+        if reply.status == "ENDED" and not self.busy():
             self.swept()
             return self._lease_s
-        if reply.status == "LOST":
+        if reply.status in ("ENDED", "LOST"):
             self._lease.lose()
             self.swept()
             return False
