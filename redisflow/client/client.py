@@ -126,8 +126,7 @@ class Client:
         if replication is None and (handle := link.handle) is not None:
             try:
                 reply = send_script(handle, lines, short, witness, histories)
-                link.answered(started)
-                return reply
+                return link.answered(reply, started)
             except NoScriptError:
                 pass
             except Exception as error:  # noqa: BLE001  _again raises it
@@ -310,9 +309,7 @@ class Client:
         failed: Exception | None = None
         if (handle := link.handle) is not None:
             try:
-                answer = operation(handle)
-                link.answered(started)
-                return answer
+                return link.answered(operation(handle), started)
             except Exception as error:  # noqa: BLE001  _again raises it
                 failed = error
         return self._again(operation, failed, started, deadline_s)

@@ -14,6 +14,7 @@ import threading
 import weakref
 from contextlib import suppress
 from time import monotonic
+from typing import TypeVar
 
 import redis
 
@@ -25,6 +26,8 @@ from redisflow.client.history import Histories
 from redisflow.client.lines import Lines
 from redisflow.config import Config
 from redisflow.errors import Unavailable
+
+T = TypeVar("T")
 
 #: An answer that takes longer comes from a server that stood still, in seconds.
 _DELAY_S = 0.5
@@ -103,16 +106,18 @@ class Link:
                 self.close()
             return handle
 
-    def answered(self, started: float) -> None:
-        """Note an answer; one that was long in coming is the end of a break.
+    def answered(self, answer: T, started: float) -> T:
+        """Note an answer, and give it back; a late one is the end of a break.
 
         Args:
+            answer: what came.
             started: when it was asked for, on the local clock.
         """
         now = monotonic()
         if now - started > _DELAY_S or now - self._heard_at > SILENT_S:
             self.steady_since = now
         self._heard_at = now
+        return answer
 
     def judge(self, error: Exception, *, sent: bool) -> Fault:
         """Tell what an error means, and drop the connections that it spoils."""

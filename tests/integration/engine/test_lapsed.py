@@ -20,6 +20,9 @@ from tests.support.noting import Call, line, running, states_of
 
 LEASE_S = 6.0
 
+#: What is logged while workers are given time.
+WAITING = "leases are over"
+
 
 class Busy:
     """An engine that is amid a task, and whose lease is over.
@@ -28,7 +31,8 @@ class Busy:
         engine: the engine.
         gate: lets the task end.
         outcome: the future of its run.
-        lapse: lets its lease lapse once more, or gives it another end.
+        lapse: lets its lease lapse once more, or gives it another end; and has the
+            flow tell how long leases last: half of that is waited for.
     """
 
     def __init__(self, engine, gate, outcome, lapse):
@@ -66,8 +70,9 @@ def busy(open_run, flow, admin):
             assert flow.begun.wait(20)
             (worker,) = admin.zrangebyscore(keys.workers, "-inf", "(inf")
 
-            def lapse(until_ms=1):
+            def lapse(until_ms=1, told_s=10):
                 admin.zadd(keys.workers, {worker: until_ms})
+                admin.hset(keys.flow, "lease_ms", 1000 * told_s)
 
             lapse()
             yield Busy(engine, flow.gate, outcome, lapse)
@@ -77,7 +82,10 @@ def busy(open_run, flow, admin):
 
 @pytest.fixture
 def dead(open_run, flow, monkeypatch):
-    """Start an engine that never renews its lease of 2 s, and wait for its end."""
+    """Start an engine that never renews its lease of 2 s, and wait for its end.
+
+    Gives the engine; ``lease_ms`` of the flow can be set to have it waited for longer.
+    """
     monkeypatch.setattr(Membership, "keep", lambda _membership: None)
     engine = open_run(flow(), lease_s=2)
     with running(engine) as outcome:
@@ -97,6 +105,7 @@ def subject(busy, url):
         yield Subject(backend, busy.engine.storage.flow_uuid)
 
 
+@pytest.mark.slow
 def test_one_who_comes_gives_others_time(open_run, flow, busy):
     """Another engine does not begin before they had time to renew."""
     two = open_run(flow(), lease_s=60)
@@ -106,6 +115,7 @@ def test_one_who_comes_gives_others_time(open_run, flow, busy):
         second.result(30)
 
 
+@pytest.mark.slow
 def test_operator_gives_workers_time(busy, subject):
     """What one suspends has a worker still: its task ends, and is recorded."""
     assert suspend_run(subject) == states.SUSPENDING
@@ -113,6 +123,7 @@ def test_operator_gives_workers_time(busy, subject):
     assert states_of(busy.engine) == {"a": states.SUCCESS}
 
 
+@pytest.mark.slow
 def test_nothing_is_reset_under_those_who_live(busy, subject):
     """What they hold stays theirs."""
     with pytest.raises(InvalidState, match="worker"):
@@ -120,6 +131,7 @@ def test_nothing_is_reset_under_those_who_live(busy, subject):
     busy.assert_undisturbed()
 
 
+@pytest.mark.slow
 def test_nothing_is_saved_under_those_who_live(busy, url):
     """A detail that somebody writes by hand does not take the task away."""
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
@@ -142,10 +154,11 @@ def test_dead_are_given_half_a_lease(dead, flow, url):
     eventually(lambda: dead.statistics["stale"] == 1)
 
 
+@pytest.mark.slow
 def test_one_who_was_idle_gives_others_time(open_run, flow, busy):
     """Whoever did not ask for a while does not know what was meanwhile."""
     two = open_run(flow(), lease_s=60)
-    Event().wait(LEASE_S * 0.6)
+    Event().wait(5.5)
     busy.lapse()
     with running(two) as second:
         eventually(lambda: two.on_since is not None, 20)
@@ -156,39 +169,40 @@ def test_one_who_was_idle_gives_others_time(open_run, flow, busy):
 def test_one_who_comes_waits_no_longer_than_for_others(open_run, flow, busy):
     """Once they have renewed there is nobody to wait for."""
     two = open_run(flow(), lease_s=60)
+    busy.lapse(told_s=120)
     came = monotonic()
     with running(two) as second:
-        Event().wait(0.2)
-        busy.lapse(2**52)
-        eventually(lambda: two.on_since is not None, 20)
-        assert two.on_since - came < LEASE_S * 0.4
+        busy.lapse(2**52, told_s=120)
+        eventually(lambda: two.on_since is not None, 30)
+        assert two.on_since - came < 30
         busy.assert_undisturbed()
         second.result(30)
 
 
-def test_drained_while_it_waits(open_run, flow, dead):
+def test_drained_while_it_waits(open_run, flow, dead, admin, caplog):
     """Whoever is to take no more does not wait for that first."""
     two = open_run(flow(), lease_s=60)
+    admin.hset(flow_key(dead), "lease_ms", 120_000)
     with running(two) as second:
-        Event().wait(0.3)
-        drained = monotonic()
+        eventually(lambda: WAITING in caplog.text)
         two.drain()
-        second.result(10)
-        assert monotonic() - drained < 0.5
+        second.result(30)
     assert two.statistics["completed"] == 0
 
 
-def test_breaks_while_one_waits_count(dead, url, admin):
+@pytest.mark.slow
+def test_breaks_while_one_waits_count(dead, url, admin, caplog):
     """The server has to answer for half a lease without a break, whoever else asks."""
     with contextlib.closing(RedisBackend.from_url(url)) as backend:
         subject = Subject(backend, dead.storage.flow_uuid)
+        admin.hset(flow_key(dead), "lease_ms", 6000)
         came = monotonic()
         with ThreadPoolExecutor(1) as pool:
             suspended = pool.submit(suspend_run, subject)
-            Event().wait(0.5)
-            admin.execute_command("CLIENT", "PAUSE", 900, "ALL")
-            assert suspended.result(20) == states.SUSPENDED
-    assert monotonic() - came > 0.5 + 0.9 + 1
+            eventually(lambda: WAITING in caplog.text)
+            admin.execute_command("CLIENT", "PAUSE", 3300, "ALL")
+            assert suspended.result(30) == states.SUSPENDED
+    assert monotonic() - came > 3.3 + 3
 
 
 def test_dead_are_found_though_others_wait_for_answers(dead, url):
@@ -227,6 +241,11 @@ def test_lease_of_a_run_that_is_over_was_not_lost(open_run, flow, caplog):
     assert looks == ["ended"]
     assert not late.lost
     assert "was lost" not in caplog.text
+
+
+def flow_key(engine):
+    """Name the hash of an engine's flow."""
+    return engine.storage.backend.keys.of_flow(engine.storage.flow_uuid).flow
 
 
 def looked_at(engine):
