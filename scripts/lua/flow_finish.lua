@@ -95,7 +95,7 @@ for name, value in pairs({ended = args.run, declined = 0, ['outcome:' .. args.ru
 end
 -- Nobody asks any more how a run has ended after which a thousand others have.
 notes[#notes + 1] = 'outcome:' .. int(args.run - 1000)
-redis.call('HDEL', keys.flow, unpack(notes))
+for _, name in ipairs(notes) do redis.call('HDEL', keys.flow, name) end
 if flow.declined then
   redis.call('UNLINK', keys.plan)
   redis.call('HSET', keys.plan, '-', '')

@@ -78,6 +78,18 @@ def test_outcomes_of_long_ago_are_forgotten(flow):
     assert found == {"outcome:1", "outcome:3", "outcome:1002"}
 
 
+def test_any_number_of_transient_values_is_forgotten(done):
+    """There may be more than Lua hands to one command: the run ends all the same."""
+    flow, item = done
+    for worker in range(5):
+        names = [f"v{worker}-{number}" for number in range(2000)]
+        flow.call("value_note", rest=names)
+
+    assert flow.finish(item)[:3] == ["OK", "RUNNING", "SUCCESS"]
+    assert not [name for name in flow.hash("flow") if name.startswith("transient:")]
+    assert broken_rules(flow) == []
+
+
 def test_finisher_that_lost_its_claim_is_stale(done):
     """STALE: the run goes on with the one who holds the item now."""
     flow, item = done
