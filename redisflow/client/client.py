@@ -197,6 +197,11 @@ class Client:
 
         return self._run(send, deadline_s) if commands else []
 
+    def now_ms(self) -> int:
+        """Ask the server's clock, by which all times in Redis are: milliseconds."""
+        seconds, microseconds = self.execute("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
     def block(self, *command: Argument, block_s: float) -> Any:
         """Wait for a hint, on a connection that nothing else uses meanwhile.
 

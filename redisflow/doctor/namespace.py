@@ -114,11 +114,11 @@ def _index(
     key_of: Callable[[str], str],
 ) -> Iterator[Finding]:
     """Compare an index with what is there."""
-    seconds, _ = client.execute("TIME")
+    before_ms = client.now_ms() - GRACE_MS
     since = {text(uuid): score for uuid, score in _members(client, index)}
     listed = set(since)
     # The index is written first: what is new there may be on its way.
-    old = {uuid for uuid in listed if since[uuid] < int(seconds) * 1000 - GRACE_MS}
+    old = {uuid for uuid in listed if since[uuid] < before_ms}
     for uuid in _still(client, sorted(old - there), key_of, exists=False):
         yield Finding(rule, f"it lists {uuid}, which is gone", key=index, flow=uuid)
     unlisted = list(_unlisted(client, index, sorted(there - listed)))
@@ -216,10 +216,8 @@ def _submitted(client: Client, keys: Keys, found: Found) -> Iterator[Finding]:
 
 
 def _servers(client: Client, keys: Keys) -> Iterator[Finding]:
-    seconds, _ = client.execute("TIME")
-    for worker in client.execute(
-        "ZRANGEBYSCORE", keys.servers, "-inf", int(seconds) * 1000
-    ):
+    expired = ("ZRANGEBYSCORE", keys.servers, "-inf", client.now_ms())
+    for worker in client.execute(*expired):
         yield Finding(
             "index-servers", f"{text(worker)} is not alive any more", key=keys.servers
         )

@@ -143,8 +143,7 @@ def _mend_flows(backend: RedisBackend, finding: Finding) -> None:
 def _mend_books(backend: RedisBackend, finding: Finding) -> None:
     client, key = backend.client, backend.keys.book(finding.flow)
     there = client.execute("EXISTS", key)
-    seconds, _ = client.execute("TIME")
-    now = b"%d" % (int(seconds) * 1000)
+    now = b"%d" % client.now_ms()
     _place(backend, backend.keys.books, finding.flow, now if there else None)
 
 
@@ -165,13 +164,13 @@ def _mend_atoms(backend: RedisBackend, finding: Finding) -> None:
 
 def _mend_submitted(backend: RedisBackend, finding: Finding) -> None:
     submissions = Submissions(backend)
-    submissions.add(finding.flow, submissions.now_ms())
+    submissions.add(finding.flow, backend.client.now_ms())
     if submissions.read(finding.flow) is None:
         submissions.drop(finding.flow)
 
 
 def _mend_servers(backend: RedisBackend, _finding: Finding) -> None:
-    now_ms = Submissions(backend).now_ms()
+    now_ms = backend.client.now_ms()
     backend.client.execute("ZREMRANGEBYSCORE", backend.keys.servers, "-inf", now_ms)
 
 

@@ -100,11 +100,6 @@ class Submissions:
         self._client = backend.client
         self._keys = backend.keys
 
-    def now_ms(self) -> int:
-        """Ask the server's clock."""
-        seconds, microseconds = self._client.execute("TIME")
-        return int(seconds) * 1000 + int(microseconds) // 1000
-
     def add(self, uuid: str, now_ms: int) -> None:
         """Put a flow into the index; one that is there keeps its time."""
         run_many(self._client, [("ZADD", self._keys.submitted, "NX", now_ms, uuid)])
@@ -112,7 +107,7 @@ class Submissions:
     def drop(self, uuid: str) -> None:
         """Take a flow out of the index, unless it is open after all."""
         run_many(self._client, [("ZREM", self._keys.submitted, uuid)])
-        now_ms = self.now_ms()
+        now_ms = self._client.now_ms()
         entry = self._read_each([(uuid, now_ms)], now_ms)[0]
         if entry.open:
             self.add(uuid, now_ms)
@@ -137,7 +132,7 @@ class Submissions:
 
     def serve(self, server: str, lease_ms: int) -> int:
         """Note that a worker serves, until its lease is over; returns the time."""
-        now_ms = self.now_ms()
+        now_ms = self._client.now_ms()
         command = ("ZADD", self._keys.servers, now_ms + lease_ms, server)
         run_many(self._client, [command])
         return now_ms

@@ -175,7 +175,7 @@ def place(
     elif observing.observers:
         _note_run(backend, uuid, rerun=rerun)
     submissions = Submissions(backend)
-    submissions.add(uuid, submissions.now_ms())
+    submissions.add(uuid, backend.client.now_ms())
     scripts = backend.scripts_of(uuid)
     # What was written before the mark has reached the replicas that have the mark.
     scripts.replication = replication
@@ -186,7 +186,7 @@ def place(
     if reply.status == "ENDED":
         submissions.drop(uuid)
         return Submitted(run_id, uuid, run, ended=reply.fields[1].decode())
-    now_ms = submissions.now_ms()
+    now_ms = backend.client.now_ms()
     submissions.add(uuid, now_ms)
     servers = submissions.call_servers(uuid, now_ms)
     return Submitted(run_id, uuid, run, servers=servers)

@@ -12,9 +12,8 @@ class ServerClock:
     """The server's clock, asked once; all times in Redis are its milliseconds."""
 
     def __init__(self, client: Client) -> None:
-        seconds, microseconds = client.execute("TIME")
+        self._then_ms = client.now_ms()
         self._asked_at = monotonic()
-        self._then_ms = int(seconds) * 1000 + int(microseconds) / 1000
 
     def now_ms(self) -> float:
         """Tell what time it is on the server."""

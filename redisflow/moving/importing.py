@@ -170,8 +170,7 @@ class _Import:
     def place_taken(self) -> Iterator[None]:
         """Take the flow's place; give it back if it does not come to an end."""
         keys, client = self._backend.keys, self._backend.client
-        now_ms = self._submissions.now_ms()
-        run(client, "ZADD", keys.flows, "NX", now_ms, self._place)
+        run(client, "ZADD", keys.flows, "NX", client.now_ms(), self._place)
         reply = self._scripts.call("import_begin", id=self._id)
         if reply.status == "EXISTS":
             raise _exists(self._run_id or self._place)
@@ -209,7 +208,7 @@ class _Import:
         for name, value in self._flow_fields(book).items():
             fields += [name, value]
         if self._waits:  # for workers, who look only at what the index names
-            self._submissions.add(self._place, self._submissions.now_ms())
+            self._submissions.add(self._place, client.now_ms())
         reply = self._scripts.call(
             "import_finish",
             rest=fields,
@@ -249,7 +248,7 @@ class _Import:
         """Name a run that was left to workers to those that serve here."""
         if not self._waits:
             return False
-        now_ms = self._submissions.now_ms()
+        now_ms = self._backend.client.now_ms()
         self._submissions.add(self._place, now_ms)
         self._submissions.call_servers(self._place, now_ms)
         return True
@@ -282,7 +281,7 @@ class _Import:
             return
         self._fresh_until = monotonic() + _REFRESH_S
         keys, client = self._backend.keys, self._backend.client
-        run(client, "ZADD", keys.flows, self._submissions.now_ms(), self._place)
+        run(client, "ZADD", keys.flows, client.now_ms(), self._place)
 
     def _flow_fields(self, book: str) -> dict[bytes, bytes]:
         fields = dict(self._checked.flow)
@@ -309,7 +308,7 @@ class _Import:
         name = fields.pop(entry, checked.flow[b"name"])
         key = keys.book(book)
         commands: list[Command] = [
-            ("ZADD", keys.books, "NX", self._submissions.now_ms(), book)
+            ("ZADD", keys.books, "NX", self._backend.client.now_ms(), book)
         ]
         if not run(self._backend.client, "EXISTS", key):
             commands.append(("HSET", key, *flat(fields)))

@@ -26,7 +26,6 @@ from typing import Literal
 from taskflow import exceptions
 from taskflow.persistence import base, models
 
-from redisflow.engine.submissions import Submissions
 from redisflow.errors import NotFound, ValueRefused
 from redisflow.moving.details import compare_books, compare_flows
 from redisflow.persistence import RedisBackend
@@ -269,7 +268,7 @@ def _moment(connection: base.Connection, flow_uuid: str) -> tuple[int, int]:
     if not isinstance(backend, RedisBackend):
         return 0, 0
     keys = backend.keys.of_flow(flow_uuid)
-    now_ms = Submissions(backend).now_ms()
+    now_ms = backend.client.now_ms()
     rev, live = backend.client.execute_many(
         [("HGET", keys.flow, "rev"), ("ZCOUNT", keys.workers, now_ms, "(inf")]
     )

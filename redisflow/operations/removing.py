@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redisflow.engine.submissions import GRACE_MS, Submissions
+from redisflow.engine.submissions import GRACE_MS
 from redisflow.errors import InvalidState
 from redisflow.keys import book_uuid_of
 from redisflow.persistence import RedisBackend
@@ -45,7 +45,7 @@ def check_removal(backend: RedisBackend, flow_uuid: str) -> None:
     Raises:
         InvalidState: workers are at work.
     """
-    now_ms = Submissions(backend).now_ms()
+    now_ms = backend.client.now_ms()
     key = backend.keys.of_flow(flow_uuid).workers
     if live := run(backend.client, "ZCOUNT", key, now_ms, "(inf"):
         raise _at_work(flow_uuid, live)
@@ -112,7 +112,7 @@ def collect_garbage(backend: RedisBackend, *, look_only: bool = False) -> Garbag
         atoms=_collect_atoms(backend, look_only=look_only),
     )
     if not look_only:
-        now_ms = Submissions(backend).now_ms()
+        now_ms = backend.client.now_ms()
         command = ("ZREMRANGEBYSCORE", backend.keys.servers, "-inf", now_ms)
         run(backend.client, *command)
     return found
@@ -120,7 +120,7 @@ def collect_garbage(backend: RedisBackend, *, look_only: bool = False) -> Garbag
 
 def _settled(backend: RedisBackend, index: str) -> list[list[str]]:
     """Give the entries of an index that are older than a minute, in pages."""
-    before_ms = Submissions(backend).now_ms() - GRACE_MS
+    before_ms = backend.client.now_ms() - GRACE_MS
     pages: list[list[str]] = []
     while True:
         words = (index, "-inf", before_ms, "LIMIT", len(pages) * _PAGE, _PAGE)

@@ -260,9 +260,9 @@ class Journal:
         # An engine of TaskFlow's own counts no runs; one of ours has a live lease.
         if (state or b"").decode() not in _ENDS:
             return False
-        now = self._backend.client.execute("TIME")
-        bounds = (int(now[0]) * 1000, "(inf")
-        return not self._backend.client.execute("ZCOUNT", self._keys.workers, *bounds)
+        client = self._backend.client
+        bounds = (client.now_ms(), "(inf")
+        return not client.execute("ZCOUNT", self._keys.workers, *bounds)
 
     def _last_of(self, fits: Fits) -> Entry | None:
         """Find the last entry that fits, by halving: none after it does."""

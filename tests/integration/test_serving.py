@@ -454,7 +454,7 @@ def test_entry_whose_submitter_is_on_its_way_stays(
     serve, indexed, admin, namespace, backend
 ):
     """A minute is enough for a submitter to mark what it has put into the index."""
-    late = Submissions(backend).now_ms() - submissions.GRACE_MS / 2
+    late = backend.client.now_ms() - submissions.GRACE_MS / 2
     admin.zadd(Keys(namespace).submitted, {"coming": late})
     serve(burst=True).join()
     assert indexed() == ["coming"]
