@@ -53,6 +53,17 @@ def acts(flow):
     return [entry for entry in flow.journal() if "act" in entry]
 
 
+@pytest.mark.parametrize("who", ["db1:7:corp/ann", "db1:7:corp/ann/3", "db1:ab/9.12"])
+def test_who_asks_is_named_without_the_request(flow, who):
+    """A request has a number of its own behind it; a user's name may have a slash."""
+    flow.line("a", "b").start()
+    flow.call("flow_cancel", **{**ASKED, "who": who})
+
+    assert acts(flow)[0]["worker"] == {"db1:ab/9.12": "db1:ab"}.get(
+        who, "db1:7:corp/ann"
+    )
+
+
 @pytest.mark.parametrize("prepare", ACTS)
 def test_act_comes_before_what_it_changes(flow, prepare):
     """An entry of the flow that moves nothing, with a revision of its own."""
