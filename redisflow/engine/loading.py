@@ -102,10 +102,7 @@ class OpenedRun:
         engine = SharedEngine(
             self.flow, self.flow_detail, self.backend, {**options, "rerun": rerun}
         )
-        record = engine.storage.mirror.flow
-        if record is not None and engine.run_number > record.run:
-            entries = observing.metadata(engine.run_number)
-            engine.storage.update_flow_metadata(entries)
+        engine.note_run()
         if structure is not None:
             engine.compile(structure)
         if transient:

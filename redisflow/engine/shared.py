@@ -30,6 +30,7 @@ from taskflow import exceptions, flow, states, task
 from taskflow.engines import base
 from taskflow.persistence import models
 
+from redisflow import observing
 from redisflow.engine.checking import check_arguments
 from redisflow.engine.course import Course
 from redisflow.engine.executors import make_executor
@@ -234,6 +235,13 @@ class SharedEngine(base.Engine):
         for move in cancel_run(self._storage, run, reason=reason):
             moved(move)
 
+    def note_run(self) -> None:
+        """Store what observers tell of a run that is about to be begun anew."""
+        record = self._storage.mirror.flow
+        if record is not None and self._run > record.run:
+            entries = observing.metadata(self._run)
+            self._storage.update_flow_metadata(entries)
+
     def refuse_other_structure(self) -> None:
         """Look whether live workers run this flow with another structure.
 
@@ -357,13 +365,16 @@ class SharedEngine(base.Engine):
         self.compile()
         structure = self._compiled("run")
         self._storage.mirror.sync()
-        if self._outcome is not None:
+        anew = self._outcome is not None
+        if anew:
             self._run += 1
             self._outcome = None
         refuse_other_structure(self._storage, self._run, structure)
         outcome = outcome_of(self._storage, self._run)
         if outcome is not None:
             return outcome
+        if anew:
+            self.note_run()
         self._check_arguments(structure)
         resumes = not self._ensured
         self.prepare()

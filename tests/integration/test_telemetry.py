@@ -219,6 +219,25 @@ def test_who_has_a_run_repeated_is_its_parent(url, traced, submits):
     assert found.context.trace_id != again.get_span_context().trace_id
 
 
+def test_engine_that_runs_once_more_is_traced_from_there(url, traced):
+    """The span around a later run of one engine is the parent of that run."""
+    engine = redisflow.load(failing(), run_id="r", url=url)
+    tracer = traced.tracers.get_tracer("web")
+    parents = []
+    with contextlib.closing(engine.storage.backend):
+        for name in ("first", "second"):
+            with (
+                tracer.start_as_current_span(name) as span,
+                pytest.raises(OSError, match="the disk is full"),
+            ):
+                engine.run()
+            parents.append(span.get_span_context().span_id)
+
+    found = traced.spans["execute good"]
+    assert found.attributes["redisflow.run.number"] == 2
+    assert found.parent.span_id == parents[1]
+
+
 def test_spans_of_the_users_code_are_children(url, traced):
     """The atom's span is the current one while the code runs."""
 
