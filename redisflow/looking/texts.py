@@ -6,6 +6,7 @@ import os
 import re
 
 _TAG = re.compile(r"[0-9a-f]{8}")
+_REQUEST = re.compile(r"/[\d.]+$")
 
 
 def one_line(text: str) -> str:
@@ -58,7 +59,7 @@ def worker_text(worker: str) -> str:
     >>> worker_text("elsewhere:4711:ann/2")
     'ann (elsewhere:4711)'
     """
-    place, _, tag = worker.partition("/")[0].rpartition(":")
+    place, _, tag = _REQUEST.sub("", worker).rpartition(":")
     host, _, pid = place.rpartition(":")
     if not host:
         return worker
