@@ -48,6 +48,8 @@ STEADY_AFTER = 1 / 2
 _SOON = 1 / 20
 #: For how long the thread stays when there is nothing to renew.
 _LINGER_S = 10.0
+#: It waits no longer at a time: what Python waits for has a limit.
+_LONGEST_WAIT_S = 3600.0
 
 
 class Lease:
@@ -243,7 +245,7 @@ class _Heartbeat:
                 if self._wakes_at > now:
                     wakes_at = min(wakes_at, self._wakes_at)
                 self._wakes_at = wakes_at
-                self._changed.wait(wakes_at - now)
+                self._changed.wait(min(wakes_at - now, _LONGEST_WAIT_S))
 
 
 _heartbeats: dict[str, _Heartbeat] = {}

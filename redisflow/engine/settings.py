@@ -44,8 +44,10 @@ class Settings:
             "defer_reverts": _flag(options, "defer_reverts", default=False),
             "never_resolve": _flag(options, "never_resolve", default=False),
         }
-        if self.lease_s < SHORTEST_LEASE_S:
-            message = f"lease_s is at least {SHORTEST_LEASE_S} s, not {self.lease_s}"
+        if not SHORTEST_LEASE_S <= self.lease_s < _LONGEST_S:
+            message = (
+                f"lease_s is at least {SHORTEST_LEASE_S} s, and not {self.lease_s}"
+            )
             raise ConfigError(message)
         if self.retention_s is not None and not 0 < self.retention_s < _LONGEST_S:
             raise ConfigError(f"retention_s is more than 0, not {self.retention_s}")
@@ -87,7 +89,7 @@ def _number(
     value = options.get(name, default)
     try:
         return default if value is None else kind(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise ConfigError(f"{name} is a number, not {value!r}") from None
 
 
