@@ -20,6 +20,9 @@ from redisflow.storage.results import (
     deny,
 )
 
+#: Names that one call notes: Lua hands only so many to one command.
+_NAMES = 1000
+
 
 class ValueMethods(AtomMethods, ResultMethods):
     """The methods of a storage that are about named values."""
@@ -174,8 +177,9 @@ class ValueMethods(AtomMethods, ResultMethods):
             names |= values.keys() - injected_by_all(atom).keys()
         flow = self.mirror.flow
         unknown = names - (flow.transients if flow else frozenset())
-        if unknown:
-            reply = self._call("value_note", rest=sorted(map(as_name, unknown)))
+        words = sorted(map(as_name, unknown))
+        for start in range(0, len(words), _NAMES):
+            reply = self._call("value_note", rest=words[start : start + _NAMES])
             self.mirror.applied(-1, reply.fields[1])
 
     def fetch(

@@ -121,3 +121,15 @@ def test_a_later_run_does_not_rely_on_it(open_run):
     with pytest.raises(exceptions.MissingDependencies, match="handle"):
         later.run()
     assert notes == [("a", "here")]
+
+
+def test_there_may_be_thousands(open_run):
+    """More names than a script can hand to one command are noted, and forgotten."""
+    notes = []
+    values = {f"v{number}": number for number in range(5000)}
+    flow = linear_flow.Flow("f").add(Use("a", notes))
+    engine = open_run(flow, transient={"handle": "here", **values})
+    engine.run()
+    assert notes == [("a", "here")]
+    engine.storage.mirror.sync()
+    assert engine.storage.mirror.flow.transients == frozenset()
