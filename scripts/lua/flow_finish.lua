@@ -88,6 +88,8 @@ local notes = {}
 for _, name in ipairs(read('HKEYS', keys.flow)) do
   if string.find(name, '^transient:') then notes[#notes + 1] = name end
 end
+local keep_ms = tonumber(read('HGET', keys.flow, 'retention_ms') or '')
+if state == 'SUSPENDED' then keep_ms = nil end
 change_flow(flow, state, args.worker)
 local row = flow.fields
 for name, value in pairs({ended = args.run, declined = 0, ['outcome:' .. args.run] = state}) do
@@ -107,8 +109,6 @@ redis.call('ZREMRANGEBYSCORE', keys.idle, '-inf', '(inf')
 redis.call('UNLINK', keys.ready, keys.missing)
 redis.call('ZADD', keys.ready, 'inf', '-')
 redis.call('HSET', keys.missing, '-', '')
-local keep_ms = tonumber(read('HGET', keys.flow, 'retention_ms') or '')
-if state == 'SUSPENDED' then keep_ms = nil end
 if keep_ms then row[#row + 1], row[#row + 2] = 'expires_at', int(now + keep_ms) end
 commit_flow(flow, now)
 wake(tell, #tell, args.worker)
