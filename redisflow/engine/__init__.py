@@ -22,7 +22,8 @@
 `following`     `follow`: the journal, for listeners in other processes
 `factories`     making flows from references
 `processes`     `run`: several worker processes; ``child`` is one of them,
-                ``children`` are all that a parent has started, ``signals`` end them
+                ``children`` are all that a parent has started, ``signals`` keeps
+                their handlers from what tasks fork
 `submitting`    `submit`: leaving a flow to workers; ``submissions`` is what they see
 `serving`       a worker of submitted flows; ``parts`` are its engines, ``allowing``
                 says what it may import

@@ -45,10 +45,8 @@ class Settings:
             "never_resolve": _flag(options, "never_resolve", default=False),
         }
         if not SHORTEST_LEASE_S <= self.lease_s < _LONGEST_S:
-            message = (
-                f"lease_s is at least {SHORTEST_LEASE_S} s, and not {self.lease_s}"
-            )
-            raise ConfigError(message)
+            bounds = f"at least {SHORTEST_LEASE_S} s, and less than a thousand years"
+            raise ConfigError(f"lease_s is {bounds}, not {self.lease_s}")
         if self.retention_s is not None and not 0 < self.retention_s < _LONGEST_S:
             raise ConfigError(f"retention_s is more than 0, not {self.retention_s}")
         if self.max_attempts < 1:

@@ -40,10 +40,10 @@ def duration(seconds: float) -> str:
     if seconds < 59.95:  # noqa: PLR2004  # what rounds to less than a minute
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:  # noqa: PLR2004
+    if minutes < 60:  # noqa: PLR2004  # an hour
         return f"{minutes}m{rest:02d}s"
     hours, minutes = divmod(minutes, 60)
-    if hours < 48:  # noqa: PLR2004
+    if hours < 48:  # noqa: PLR2004  # beyond, days say more
         return f"{hours}h{minutes:02d}m"
     return f"{hours // 24}d{hours % 24:02d}h"
 
