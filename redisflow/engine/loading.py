@@ -121,6 +121,7 @@ class OpenedRun:
     ) -> Structure:
         """Compile a flow, and find out what is wrong before any of it is stored."""
         settings = Settings(options)
+        settings.check_server(self.backend.config)
         make_executor(settings.executor, settings.max_workers)
         structure = compile_flow(self.flow, settings.shared)
         check_arguments(self.flow, structure, {**store, **transient}, {})

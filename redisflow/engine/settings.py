@@ -53,6 +53,18 @@ class Settings:
             raise ConfigError(f"max_attempts is at least 1, not {self.max_attempts}")
         self.replication = _replication(options)
 
+    def check_server(self, config: Config) -> None:
+        """Look whether these options go with a server, before anything is written.
+
+        Raises:
+            ConfigError: it has no replicas to wait for, or more than one primary.
+        """
+        if self.replication is not None and config.kind in {"cluster", "embedded"}:
+            raise ConfigError(
+                "durability='replicated' takes one server with replicas, or sentinels:"
+                f" not {config.address}"
+            )
+
 
 def refuse_unknown(options: Mapping[str, Any]) -> None:
     """Refuse options that no engine has.
@@ -96,16 +108,3 @@ def _flag(options: Mapping[str, Any], name: str, *, default: bool) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in {"1", "t", "true", "on", "y", "yes"}
     return bool(value)
-
-
-def refuse_to_replicate(config: Config) -> None:
-    """Refuse a server whose replicas nobody can wait for.
-
-    Raises:
-        ConfigError: it has none, or there is more than one primary.
-    """
-    if config.kind in {"cluster", "embedded"}:
-        raise ConfigError(
-            "durability='replicated' takes one server with replicas, or sentinels: not"
-            f" {config.address}"
-        )

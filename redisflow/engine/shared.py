@@ -38,7 +38,7 @@ from redisflow.engine.items import Move
 from redisflow.engine.outcomes import current_run, outcome_of, raise_failures
 from redisflow.engine.plans import cancel_run
 from redisflow.engine.resetting import reset_flow
-from redisflow.engine.settings import Settings, refuse_to_replicate
+from redisflow.engine.settings import Settings
 from redisflow.engine.settling import settle_run
 from redisflow.engine.starting import refuse_other_structure
 from redisflow.engine.structure import Structure, compile_flow
@@ -89,8 +89,7 @@ class SharedEngine(base.Engine):
         self._structure: Structure | None = None
         self._compilation: Any = None
         self._storage = Storage(flow_detail, backend, self._scopes_of)
-        if self._settings.replication is not None:
-            refuse_to_replicate(self._storage.backend.config)
+        self._settings.check_server(self._storage.backend.config)
         self._run_lock = threading.Lock()
         self._statistics: dict[str, Any] = {}
         self._course: Course | None = None

@@ -29,7 +29,7 @@ from redisflow.codec.masking import MASKED, Mask
 from redisflow.engine.factories import FactoryCall, FlowOrTask
 from redisflow.engine.loading import check_run_id, find_run, store_run
 from redisflow.engine.membership import worker_id
-from redisflow.engine.settings import Settings, refuse_to_replicate
+from redisflow.engine.settings import Settings
 from redisflow.engine.submissions import Submissions
 from redisflow.errors import ConfigError, SubmissionDiffers, ValueRefused
 from redisflow.keys import atom_uuid_of
@@ -219,10 +219,9 @@ def _replication_of(
             raise ConfigError(
                 f"{name} is no option of a submitted flow: {', '.join(OPTIONS)}"
             )
-    replication = Settings(options).replication
-    if replication is not None:
-        refuse_to_replicate(backend.config)
-    return replication
+    settings = Settings(options)
+    settings.check_server(backend.config)
+    return settings.replication
 
 
 def _encoded(

@@ -10,6 +10,7 @@ from taskflow import states, task
 from taskflow.patterns import linear_flow
 
 import redisflow
+from redisflow import embedded
 from redisflow.cli.app import invoke
 from redisflow.errors import ConfigError, Unavailable
 from redisflow.keys import FlowKeys, flow_uuid_of
@@ -213,8 +214,13 @@ def test_run_takes_it_at_the_terminal(servers, typed):
 
 @pytest.mark.parametrize("command", [("run", "shop.py"), ("submit", "shop:factory")])
 def test_what_cannot_be_replicated_is_refused(typed, command):
-    """A mistake in the command: nothing is begun."""
+    """A mistake in the command: nothing is begun, and nothing stored."""
     status, err = typed(*command, "--replicas", "1")
     assert (status, "--replicas goes with" in err) == (2, True)
-    status, err = typed(*command, "--durability", "replicated", url="redisflow://")
-    assert (status, "takes one server with replicas" in err) == (2, True)
+    try:
+        status, err = typed(*command, "--durability", "replicated", url="redisflow://")
+        assert (status, "takes one server with replicas" in err) == (2, True)
+        with contextlib.closing(redisflow.RedisBackend.from_url("redisflow://")) as one:
+            assert list(one.client.scan("*")) == []
+    finally:
+        embedded.stop()
